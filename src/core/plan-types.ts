@@ -1,0 +1,119 @@
+/** What a plan is made of and what it looks like (design.md section 8). Types only. */
+import type { ModelFacts } from "./model.ts";
+import type { Endpoint } from "./units.ts";
+
+export type DeviceKind = "cpu" | "accelerator";
+
+export interface DeviceFacts {
+  readonly index: number;
+  readonly kind: DeviceKind;
+  readonly freeBytes: number;
+  readonly totalBytes: number;
+}
+
+/** A device of the head node, as `llama-server --list-devices` names it (`CUDA0`). The CPU is never listed there. */
+export interface LocalDevice {
+  readonly name: string;
+  readonly description: string;
+  readonly freeBytes: number;
+  readonly totalBytes: number;
+}
+export type KvType = "f16" | "q8_0" | "q4_0";
+export type Placement = "fewest" | "spread" | "pinned";
+
+/** A backend that may take part. */
+export interface BackendFacts {
+  readonly endpoint: Endpoint;
+  readonly devices: readonly DeviceFacts[];
+  /** Upper bound set by the owner: a CPU device reports all of its machine's memory as free. */
+  readonly maxMemoryBytes?: number;
+  /** Layers (output head included) that the owner pins here, for `placement: "pinned"`. */
+  readonly layers?: number;
+  /** Larger is used earlier. */
+  readonly priority?: number;
+}
+
+export interface PlanOptions {
+  readonly model: string;
+  readonly path: string;
+  readonly placement: Placement;
+  /** Tokens; null means min(trained, 32768). */
+  readonly contextSize: number | null;
+  readonly parallel: number;
+  readonly kvType: KvType;
+  readonly batchSize: number;
+  readonly microBatchSize: number;
+  readonly extraArgs: readonly string[];
+}
+
+export interface PlanInput {
+  readonly facts: ModelFacts;
+  readonly backends: readonly BackendFacts[];
+  readonly localDevices: readonly LocalDevice[];
+  readonly options: PlanOptions;
+}
+
+export interface DeviceShare {
+  readonly index: number;
+  readonly kind: DeviceKind;
+  /** Layers on this device, the output head being one. */
+  readonly layers: number;
+  readonly modelBytes: number;
+  readonly kvBytes: number;
+  readonly computeBytes: number;
+}
+
+export interface BackendShare {
+  readonly endpoint: Endpoint;
+  readonly layers: number;
+  readonly modelBytes: number;
+  readonly kvBytes: number;
+  readonly computeBytes: number;
+  readonly devices: readonly DeviceShare[];
+}
+
+export interface LocalShare {
+  readonly name: string;
+  readonly layers: number;
+  readonly modelBytes: number;
+  readonly kvBytes: number;
+  readonly computeBytes: number;
+}
+
+export interface HeadShare {
+  readonly modelBytes: number;
+  readonly computeBytes: number;
+  readonly devices: readonly LocalShare[];
+}
+
+export interface Plan {
+  readonly model: string;
+  readonly path: string;
+  readonly placement: Placement;
+  /** Tokens in the whole cache; the slots share it. */
+  readonly contextSize: number;
+  readonly parallel: number;
+  readonly kvType: KvType;
+  readonly flashAttention: boolean;
+  readonly batchSize: number;
+  readonly microBatchSize: number;
+  readonly extraArgs: readonly string[];
+  /** Repeating layers plus the output head. */
+  readonly totalLayers: number;
+  readonly offloadedLayers: number;
+  /** In `--rpc` order; every one holds at least one layer. */
+  readonly backends: readonly BackendShare[];
+  readonly head: HeadShare;
+  /** Null when KV bytes are exact; else why they are an upper bound. */
+  readonly kvInexact: string | null;
+  readonly reasons: readonly string[];
+}
+
+/** Why a model cannot be placed, with the numbers. */
+export interface Refusal {
+  readonly code: "does_not_fit" | "no_backends";
+  readonly message: string;
+  readonly hint: string;
+}
+
+export type PlanResult = { readonly ok: true; readonly plan: Plan } | { readonly ok: false; readonly refusal: Refusal };

@@ -1,0 +1,60 @@
+/** The one read model: what `/synaptic/status`, the commands and the metrics render. Types only. */
+import type { Plan } from "./plan-types.ts";
+import type { Proof } from "./proof.ts";
+import type { DeviceFacts, LocalDevice } from "./plan-types.ts";
+import type { Endpoint } from "./units.ts";
+
+export type BackendState = "unknown" | "up" | "busy" | "leased" | "down" | "incompatible";
+
+export interface BackendSnapshot {
+  readonly endpoint: Endpoint;
+  /** What shares memory: the backends on one host. */
+  readonly machine: string;
+  readonly state: BackendState;
+  /** ISO 8601, when `state` last changed. */
+  readonly since: string;
+  /** Why it is not usable, in a sentence; empty when up or leased. */
+  readonly reason: string;
+  /** RPC protocol `major.minor.patch`; null until it answered once. */
+  readonly protocol: string | null;
+  readonly rttMs: number | null;
+  readonly devices: readonly DeviceFacts[];
+  /** The model whose coordinator holds it. */
+  readonly lease: string | null;
+}
+
+export interface CoordinatorSnapshot {
+  readonly model: string;
+  readonly state: "idle" | "starting" | "ready" | "draining" | "stopping" | "failed" | "closed";
+  readonly since: string;
+  readonly pid: number | null;
+  /** 0..1 while starting, null otherwise or when unknown. */
+  readonly progress: number | null;
+  readonly slots: { readonly total: number; readonly busy: number };
+  readonly queue: { readonly length: number; readonly oldestMs: number | null };
+  readonly tokensPerSecond: number | null;
+  readonly restarts: number;
+  readonly lastFailure: string | null;
+  readonly plan: (Plan & { readonly command: readonly string[] }) | null;
+  readonly proof: Proof | null;
+}
+
+export interface EngineFacts {
+  readonly path: string;
+  /** As `--version` prints it, such as `0.7.0`. */
+  readonly version: string;
+  readonly build: number | null;
+  /** The RPC protocol it speaks as a client; null when it could not be measured. */
+  readonly protocol: { readonly major: number; readonly minor: number } | null;
+  readonly localDevices: readonly LocalDevice[];
+}
+
+export interface Snapshot {
+  readonly version: string;
+  readonly startedAt: string;
+  readonly ready: boolean;
+  readonly engine: EngineFacts | null;
+  readonly backends: readonly BackendSnapshot[];
+  readonly nodes: readonly never[];
+  readonly coordinators: readonly CoordinatorSnapshot[];
+}
