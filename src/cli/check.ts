@@ -1,0 +1,99 @@
+/** `synaptic check`: prints every value of the configuration and where it came from. */
+import type { Config, ConfigBackend, ModelSettings } from "../core/config-types.ts";
+import { formatBytes, formatDuration } from "../core/units.ts";
+
+/** Writes one line per value, then the warnings, and returns the exit code; keys and variables are named, never shown. */
+export function checkCommand(config: Config, write: (text: string) => void): number {
+  const rows = configRows(config);
+  const nameWidth = Math.max(...rows.map(([name]) => name.length));
+  const valueWidth = Math.min(44, Math.max(...rows.map(([, value]) => value.length)));
+  write(`Configuration: ${config.file ?? "none, defaults apply"}\n\n`);
+  for (const [name, value, source] of rows) {
+    write(`  ${name.padEnd(nameWidth)}  ${value.padEnd(valueWidth)}  ${source}\n`.replace(/ +\n$/, "\n"));
+  }
+  for (const warning of config.warnings) write(`${warning === config.warnings[0] ? "\n" : ""}warning: ${warning}\n`);
+  return 0;
+}
+
+/** Name, value, source; the source is empty on the lines that belong to the one above. */
+type Row = readonly [name: string, value: string, source: string];
+
+function configRows(config: Config): readonly Row[] {
+  const from = (name: string): string => shortSource(config, name);
+  const plain = (name: string, value: string | number | boolean): Row => [name, String(value), from(name)];
+  return [
+    plain("listen.host", config.listen.host),
+    plain("listen.port", config.listen.port),
+    plain("sharding", config.sharding),
+    plain("pool", config.pool),
+    plain("backends", config.backends.length),
+    ...config.backends.map((backend): Row => ["", describeBackend(backend), ""]),
+    plain("placement", config.placement),
+    plain("contextSize", config.contextSize ?? "min(trained, 32768)"),
+    plain("parallel", config.parallel),
+    plain("kvType", config.kvType),
+    plain("preload", config.preload ?? "none"),
+    ...listRows("llamaServer", { items: config.llamaServer, none: "found by searching", source: from("llamaServer") }),
+    ...listRows("models.dirs", { items: config.models.dirs, none: "none", source: from("models.dirs") }),
+    ...listRows("models.files", {
+      items: Object.entries(config.models.files).map(([id, path]) => `${id} = ${path}`),
+      none: "none",
+      source: from("models.files"),
+    }),
+    ...listRows("models.settings", {
+      items: Object.entries(config.models.settings).map(([id, settings]) => describeSettings(id, settings)),
+      none: "none",
+      source: from("models.settings"),
+    }),
+    ["silence", formatDuration(config.silenceMs), from("silenceMs")],
+    ["hold", formatDuration(config.holdMs), from("holdMs")],
+    ["probe.interval", formatDuration(config.probe.intervalMs), from("probe.intervalMs")],
+    ["probe.timeout", formatDuration(config.probe.timeoutMs), from("probe.timeoutMs")],
+    plain("probe.failures", config.probe.failures),
+    plain("probe.successes", config.probe.successes),
+    ...listRows("keys", {
+      items: config.keys.map((key) => `${key.name} (${key.scopes.join(", ")})`),
+      none: "none",
+      source: from("keys"),
+    }),
+    ["apiKey", config.apiKey === null ? "none" : "set, not shown", from("apiKey")],
+    plain("insecure", config.insecure),
+  ];
+}
+
+interface ListedValue {
+  readonly items: readonly string[];
+  readonly none: string;
+  readonly source: string;
+}
+
+function listRows(name: string, { items, none, source }: ListedValue): readonly Row[] {
+  const [first = none, ...rest] = items;
+  return [[name, first, source], ...rest.map((item): Row => ["", item, ""])];
+}
+
+/** The file's path stands in the first line already. */
+function shortSource(config: Config, name: string): string {
+  const source = config.sources[name] ?? "";
+  return config.file !== null && source.startsWith(`${config.file}: `)
+    ? `file: ${source.slice(config.file.length + 2)}`
+    : source;
+}
+
+function describeBackend({ endpoint, maxMemoryBytes, layers, priority }: ConfigBackend): string {
+  const extras = [
+    maxMemoryBytes === undefined ? [] : `at most ${formatBytes(maxMemoryBytes)}`,
+    layers === undefined ? [] : `${layers} layers`,
+    priority === undefined ? [] : `priority ${priority}`,
+  ].flat();
+  return extras.length === 0 ? endpoint : `${endpoint} (${extras.join(", ")})`;
+}
+
+function describeSettings(id: string, { env, args, ...rest }: ModelSettings): string {
+  const parts = [
+    ...Object.entries(rest).map(([key, value]) => `${key} ${Array.isArray(value) ? value.join(", ") : String(value)}`),
+    ...(args === undefined || args.length === 0 ? [] : [`args ${args.join(" ")}`]),
+    ...(env === undefined || Object.keys(env).length === 0 ? [] : [`env ${Object.keys(env).join(", ")}`]),
+  ];
+  return `${id}: ${parts.join("; ") || "nothing set"}`;
+}

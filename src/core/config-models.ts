@@ -1,0 +1,159 @@
+/** Models as the file names them: absolute paths, settings held against what the planner owns, names that clash. Pure. */
+import { describeFound, formatPath, NOT_SHOWN } from "./config-problems.ts";
+import type { SynapticFile } from "./config-schema-own.ts";
+import { type ConfigInput, choose, fileCandidate, type Ledger } from "./config-sources.ts";
+import type { Config, ModelSettings, ModelsConfig } from "./config-types.ts";
+import { nearest } from "./nearest.ts";
+import { ownedFlag, ownedVariable } from "./owned-flags.ts";
+
+type ModelsFile = NonNullable<SynapticFile["models"]>;
+type SettingsFile = NonNullable<ModelsFile["settings"]>[string];
+
+const SETTINGS = ["synaptic", "models", "settings"] as const;
+
+/** Absolute form of a path in the file: `~/` is home, relative ones start at the file's folder. */
+export function resolvePath(
+  path: string,
+  { folder, home }: { readonly folder: string; readonly home: string },
+): string {
+  const full =
+    path === "~" || path.startsWith("~/") ? home + path.slice(1) : path.startsWith("/") ? path : `${folder}/${path}`;
+  const parts: string[] = [];
+  for (const part of full.split("/")) {
+    if (part === "..") parts.pop();
+    else if (part !== "" && part !== ".") parts.push(part);
+  }
+  return `/${parts.join("/")}`;
+}
+
+/** The folder that relative paths of the file start at. */
+export function foldersOf(input: ConfigInput): { readonly folder: string; readonly home: string } {
+  const path = input.file?.path;
+  return { folder: path === undefined ? input.home : path.slice(0, path.lastIndexOf("/")) || "/", home: input.home };
+}
+
+/** Folders, files and settings of `synaptic.models`; problems and lines go to the ledger. */
+export function resolveModels(ledger: Ledger, input: ConfigInput, file: ModelsFile): ModelsConfig {
+  const folders = foldersOf(input);
+  const dirs = (file.dirs ?? []).map((dir) => resolvePath(dir, folders));
+  const files = Object.entries(file.files ?? {}).map(([id, path]) => [id, resolvePath(path, folders)] as const);
+  const settings = Object.entries(file.settings ?? {});
+  for (const id of Object.keys(file.files ?? {})) checkName(ledger, id, ["synaptic", "models", "files", id]);
+  for (const [id, one] of settings) {
+    checkName(ledger, id, [...SETTINGS, id]);
+    checkArgs(ledger, id, one.args ?? []);
+    checkEnv(ledger, id, one.env ?? {});
+  }
+  checkAliases(ledger, file);
+  if (dirs.length === 0) warnOfStrangers(ledger, Object.keys(file.settings ?? {}), Object.keys(file.files ?? {}));
+  const given = <T>(name: keyof ModelsFile, value: T, fallback: T): T =>
+    choose(ledger, {
+      name: `models.${name}`,
+      from: [fileCandidate(input, ["synaptic", "models", name], file[name] && value)],
+      fallback,
+    });
+  return {
+    dirs: given("dirs", dirs, []),
+    files: given("files", Object.fromEntries(files), {}),
+    settings: given("settings", Object.fromEntries(settings.map(([id, one]) => [id, pickSettings(one)])), {}),
+  };
+}
+
+/** Control characters and outer spaces never arrive in a request's `model` as typed. */
+function checkName(ledger: Ledger, name: string, path: readonly (string | number)[]): void {
+  if (name !== "" && name.trim() === name && !/\p{Cc}/u.test(name)) return;
+  const expected = "a model name without spaces around it";
+  ledger.problems.push({ source: null, key: formatPath(path), expected, found: describeFound(name) });
+}
+
+function checkArgs(ledger: Ledger, id: string, args: readonly string[]): void {
+  for (const [index, argument] of args.entries()) {
+    const key = formatPath([...SETTINGS, id, "args", index]);
+    const owned = ownedFlag(argument);
+    if (owned) {
+      const expected = "an argument that synaptic does not set itself";
+      ledger.problems.push({ source: null, key, expected, found: owned.flag, hint: `${owned.flag}: ${owned.instead}` });
+    } else if (/^--?[A-Za-z][\w-]*[\s=]/.test(argument)) {
+      const [flag = ""] = argument.split(/[\s=]/);
+      const hint = `write ["${flag}", "value"]: llama-server gets each text as one argument`;
+      ledger.problems.push({
+        source: null,
+        key,
+        expected: "one argument per text",
+        found: `${flag} and its value in one`,
+        hint,
+      });
+    }
+  }
+}
+
+function checkEnv(ledger: Ledger, id: string, env: Readonly<Record<string, string>>): void {
+  for (const [name, value] of Object.entries(env)) {
+    const key = formatPath([...SETTINGS, id, "env", name]);
+    const instead = ownedVariable(name);
+    if (instead !== null) {
+      const expected = "a variable that synaptic does not decide itself";
+      ledger.problems.push({ source: null, key, expected, found: name, hint: `${name}: ${instead}` });
+    } else if (!/^[A-Za-z_]\w*$/.test(name) || value.includes("\0")) {
+      ledger.problems.push({ source: null, key, expected: "the name and text of a variable", found: NOT_SHOWN });
+    }
+  }
+}
+
+/** One name, one model: a request could not tell them apart. */
+function checkAliases(ledger: Ledger, file: ModelsFile): void {
+  const settings = Object.entries(file.settings ?? {});
+  const owners = new Map<string, string>();
+  for (const id of [...Object.keys(file.files ?? {}), ...settings.map(([id]) => id)]) owners.set(id, id);
+  for (const [id, { aliases = [] }] of settings) {
+    for (const [index, alias] of aliases.entries()) {
+      const path = [...SETTINGS, id, "aliases", index];
+      checkName(ledger, alias, path);
+      const owner = owners.get(alias);
+      owners.set(alias, id);
+      if (owner === undefined) continue;
+      const found = `${describeFound(alias)}, which is ${owner === id ? "given twice" : `a name of ${owner}`}`;
+      ledger.problems.push({ source: null, key: formatPath(path), expected: "a name of no other model", found });
+    }
+  }
+}
+
+/** Without folders to look into, settings can only be for models that are named as files. */
+function warnOfStrangers(ledger: Ledger, settings: readonly string[], files: readonly string[]): void {
+  for (const id of settings) {
+    if (files.includes(id)) continue;
+    const suggestion = nearest(id, files);
+    const advice = suggestion === null ? "" : ` (did you mean ${suggestion}?)`;
+    ledger.warnings.push(
+      `${formatPath([...SETTINGS, id])} has no effect: synaptic.models.files has no such model${advice}`,
+    );
+  }
+}
+
+function pickSettings({ args, env, contextSize, parallel, kvType, aliases, preload }: SettingsFile): ModelSettings {
+  return {
+    ...(args === undefined ? {} : { args }),
+    ...(env === undefined ? {} : { env }),
+    ...(contextSize === undefined ? {} : { contextSize }),
+    ...(parallel === undefined ? {} : { parallel }),
+    ...(kvType === undefined ? {} : { kvType }),
+    ...(aliases === undefined ? {} : { aliases }),
+    ...(preload === undefined ? {} : { preload }),
+  };
+}
+
+/** What one model runs with: its own settings before the general ones, except where a flag or variable set those. */
+export function settingsFor(
+  config: Config,
+  id: string,
+): Required<Omit<ModelSettings, "preload" | "contextSize">> & { readonly contextSize: number | null } {
+  const own = Object.hasOwn(config.models.settings, id) ? config.models.settings[id] : undefined;
+  return {
+    args: own?.args ?? [],
+    env: own?.env ?? {},
+    aliases: own?.aliases ?? [],
+    contextSize: own?.contextSize ?? config.contextSize,
+    parallel: own?.parallel ?? config.parallel,
+    kvType: own?.kvType ?? config.kvType,
+  };
+}

@@ -1,0 +1,95 @@
+/** What a resolved configuration is made of. Types only. */
+import type { KvType, Placement } from "./plan-types.ts";
+import type { Endpoint } from "./units.ts";
+
+export interface ConfigBackend {
+  readonly endpoint: Endpoint;
+  readonly host: string;
+  readonly port: number;
+  /** Upper bound on what a plan may use there. */
+  readonly maxMemoryBytes?: number;
+  /** Layers (output head included) for `placement: "pinned"`. */
+  readonly layers?: number;
+  /** Larger is used earlier. */
+  readonly priority?: number;
+}
+
+export interface ModelSettings {
+  /** More llama-server arguments; none that the planner owns. */
+  readonly args?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+  readonly contextSize?: number;
+  readonly parallel?: number;
+  readonly kvType?: KvType;
+  readonly aliases?: readonly string[];
+  readonly preload?: boolean;
+}
+
+export interface ModelsConfig {
+  /** Absolute folders. */
+  readonly dirs: readonly string[];
+  /** Model id to absolute path. */
+  readonly files: Readonly<Record<string, string>>;
+  readonly settings: Readonly<Record<string, ModelSettings>>;
+}
+
+export interface ProbeConfig {
+  readonly intervalMs: number;
+  readonly failures: number;
+  readonly successes: number;
+  readonly timeoutMs: number;
+}
+
+export type KeyScope = "use" | "admin";
+
+export interface ConfigKey {
+  readonly name: string;
+  /** Lower-case hex. */
+  readonly hash: `sha256:${string}`;
+  readonly scopes: readonly KeyScope[];
+}
+
+/** Deeply frozen. */
+export interface Config {
+  /** Absolute; null when there is none and the defaults stand. */
+  readonly file: string | null;
+  readonly listen: { readonly host: string; readonly port: number };
+  readonly sharding: boolean;
+  readonly pool: boolean;
+  /** Those to use: excluded ones are left out. */
+  readonly backends: readonly ConfigBackend[];
+  /** The model to load at the start. */
+  readonly preload: string | null;
+  /** Longest silence of an upstream between data events. */
+  readonly silenceMs: number;
+  /** Absolute paths of llama-server builds, best first; empty when the finder searches. */
+  readonly llamaServer: readonly string[];
+  /** Tokens; null means min(trained, 32768). */
+  readonly contextSize: number | null;
+  readonly parallel: number;
+  readonly kvType: KvType;
+  readonly placement: Placement;
+  readonly models: ModelsConfig;
+  readonly probe: ProbeConfig;
+  readonly keys: readonly ConfigKey[];
+  /** In plain, to ask a running server with. Not enumerable: JSON, logs and copies by spread leave it out. */
+  readonly apiKey: string | null;
+  readonly insecure: boolean;
+  /** How long a client that wants a whole answer is held while a model loads. */
+  readonly holdMs: number;
+  /** To say at the start, each once. */
+  readonly warnings: readonly string[];
+  /** Setting (`listen.port`) to where its value came from. */
+  readonly sources: Readonly<Record<string, string>>;
+}
+
+/** Options as typed on the command line; absent when not given. */
+export interface ConfigFlags {
+  readonly host?: string;
+  readonly port?: string;
+  readonly contextSize?: string;
+  readonly placement?: string;
+  readonly insecure?: boolean;
+}
+
+export type ConfigEnvironment = Readonly<Record<string, string | undefined>>;

@@ -1,0 +1,193 @@
+/** The single values of a configuration, each from the first source that has it. Pure. */
+import { z } from "zod";
+import { foldersOf, resolvePath } from "./config-models.ts";
+import { formatPath, NOT_SHOWN } from "./config-problems.ts";
+import type { ConfigFile } from "./config-schema.ts";
+import { contextSchema, placementSchema, type SynapticFile } from "./config-schema-own.ts";
+import {
+  type ConfigInput,
+  choose,
+  fileCandidate,
+  fromEnvironment,
+  type Ledger,
+  textCandidate,
+} from "./config-sources.ts";
+import type { Config, ConfigKey, ModelsConfig, ProbeConfig } from "./config-types.ts";
+import { listenHostSchema } from "./config-words.ts";
+
+/** What every resolver reads: the input and the file's own part, already held to the schema. */
+export interface ValueContext {
+  readonly input: ConfigInput;
+  readonly file: ConfigFile;
+  readonly own: SynapticFile;
+}
+
+/** A value that only the key `synaptic` sets. */
+function ownValue<T>(
+  ledger: Ledger,
+  { input }: ValueContext,
+  { path, value, fallback }: { readonly path: readonly string[]; readonly value: T | undefined; readonly fallback: T },
+): T {
+  return choose(ledger, { name: path.join("."), from: [fileCandidate(input, ["synaptic", ...path], value)], fallback });
+}
+
+/** On the command line 0 asks for any free port; in a file it would name no place to reach. */
+const flagPortExpected = "a port from 1 to 65535, or 0 for any free one";
+const flagPortSchema = z
+  .int({ error: flagPortExpected })
+  .min(0, { error: flagPortExpected })
+  .max(65_535, { error: flagPortExpected });
+
+export function resolveListen(ledger: Ledger, { input, own }: ValueContext): Config["listen"] {
+  const { flags, env } = input;
+  const host = choose<string>(ledger, {
+    name: "listen.host",
+    from: [
+      textCandidate(ledger, { name: "--host", text: flags.host }, listenHostSchema),
+      textCandidate(ledger, fromEnvironment(env, ["SYNAPTIC_HOST"]), listenHostSchema),
+      fileCandidate(input, ["synaptic", "listen", "host"], own.listen?.host),
+    ],
+    fallback: "127.0.0.1",
+  });
+  const port = choose<number>(ledger, {
+    name: "listen.port",
+    from: [
+      textCandidate(ledger, { name: "--port", text: flags.port }, flagPortSchema),
+      textCandidate(ledger, fromEnvironment(env, ["SYNAPTIC_PORT"]), flagPortSchema),
+      fileCandidate(input, ["synaptic", "listen", "port"], own.listen?.port),
+    ],
+    fallback: 11_400,
+  });
+  return { host, port };
+}
+
+export interface ContextSetting {
+  readonly contextSize: number | null;
+  /** A flag or a variable set it: then it counts before the models' own settings too. */
+  readonly forced: boolean;
+}
+
+export function resolveContext(ledger: Ledger, { input, own }: ValueContext): ContextSetting {
+  const { flags, env } = input;
+  const contextSize = choose<number | null>(ledger, {
+    name: "contextSize",
+    from: [
+      textCandidate(ledger, { name: "--context-size", text: flags.contextSize }, contextSchema),
+      textCandidate(ledger, fromEnvironment(env, ["SYNAPTIC_CONTEXT_SIZE", "SOLLOL_CTX_SIZE"]), contextSchema),
+      fileCandidate(input, ["synaptic", "contextSize"], own.contextSize),
+    ],
+    fallback: null,
+  });
+  const variables = [env.SYNAPTIC_CONTEXT_SIZE, env.SOLLOL_CTX_SIZE];
+  return { contextSize, forced: Boolean(flags.contextSize ?? variables.find(Boolean)) };
+}
+
+export function resolvePlacement(ledger: Ledger, { input, own }: ValueContext): Config["placement"] {
+  return choose(ledger, {
+    name: "placement",
+    from: [
+      textCandidate(ledger, { name: "--placement", text: input.flags.placement }, placementSchema),
+      textCandidate(ledger, fromEnvironment(input.env, ["SYNAPTIC_PLACEMENT"]), placementSchema),
+      fileCandidate(input, ["synaptic", "placement"], own.placement),
+    ],
+    fallback: "fewest",
+  });
+}
+
+export function resolveProbe(ledger: Ledger, context: ValueContext): ProbeConfig {
+  const probe = context.own.probe ?? {};
+  return {
+    intervalMs: ownValue(ledger, context, { path: ["probe", "intervalMs"], value: probe.intervalMs, fallback: 5000 }),
+    failures: ownValue(ledger, context, { path: ["probe", "failures"], value: probe.failures, fallback: 3 }),
+    successes: ownValue(ledger, context, { path: ["probe", "successes"], value: probe.successes, fallback: 2 }),
+    timeoutMs: ownValue(ledger, context, { path: ["probe", "timeoutMs"], value: probe.timeoutMs, fallback: 2000 }),
+  };
+}
+
+/** Values with one source beside the default. */
+export function resolvePlain(
+  ledger: Ledger,
+  context: ValueContext,
+): Pick<Config, "silenceMs" | "llamaServer" | "parallel" | "kvType" | "holdMs" | "insecure"> {
+  const { input, file, own } = context;
+  const servers = typeof own.llamaServer === "string" ? [own.llamaServer] : own.llamaServer;
+  const seconds = choose(ledger, {
+    name: "silenceMs",
+    from: [fileCandidate(input, ["agent_timeout"], file.agent_timeout)],
+    fallback: 300,
+  });
+  return {
+    silenceMs: Math.ceil(seconds * 1000),
+    llamaServer: ownValue(ledger, context, {
+      path: ["llamaServer"],
+      value: servers?.map((path) => resolvePath(path, foldersOf(input))),
+      fallback: [],
+    }),
+    parallel: ownValue(ledger, context, { path: ["parallel"], value: own.parallel, fallback: 4 }),
+    kvType: ownValue(ledger, context, { path: ["kvType"], value: own.kvType, fallback: "f16" }),
+    holdMs: ownValue(ledger, context, { path: ["holdMs"], value: own.holdMs, fallback: 50_000 }),
+    insecure: choose(ledger, {
+      name: "insecure",
+      from: [{ source: "--insecure", read: () => input.flags.insecure || undefined }],
+      fallback: false,
+    }),
+  };
+}
+
+export function resolveKeys(ledger: Ledger, context: ValueContext): readonly ConfigKey[] {
+  const keys = ownValue(ledger, context, { path: ["keys"], value: context.own.keys, fallback: [] });
+  const names = keys.map((key) => key.name);
+  for (const [index, name] of names.entries()) {
+    if (names.indexOf(name) === index) continue;
+    const key = formatPath(["synaptic", "keys", index, "name"]);
+    ledger.problems.push({ source: null, key, expected: "a name of its own", found: `${JSON.stringify(name)} again` });
+  }
+  return keys.map(({ name, hash, scopes }) => ({
+    name,
+    hash: `sha256:${hash.slice("sha256:".length).toLowerCase()}` as const,
+    scopes: [...new Set(scopes)],
+  }));
+}
+
+const API_KEY = "SYNAPTIC_API_KEY";
+/** What a client can send after `Authorization: Bearer `. */
+const apiKeySchema = z.string().regex(/^[\x21-\x7e]{1,512}$/);
+
+export function resolveApiKey(ledger: Ledger, { input }: ValueContext): string | null {
+  const text = input.env[API_KEY] || undefined;
+  if (text !== undefined && !apiKeySchema.safeParse(text).success) {
+    const expected = "1 to 512 visible ASCII characters without spaces";
+    ledger.problems.push({ source: API_KEY, key: "", expected, found: NOT_SHOWN });
+  }
+  return choose<string | null>(ledger, {
+    name: "apiKey",
+    from: [{ source: API_KEY, read: () => text }],
+    fallback: null,
+  });
+}
+
+/** The model to load at the start: the one whose settings say so, else SynapticLlamas' `model` unless its settings say no. */
+export function resolvePreload(ledger: Ledger, { input, file }: ValueContext, models: ModelsConfig): string | null {
+  const wanted = Object.entries(models.settings).filter(([, settings]) => settings.preload);
+  const [first, second] = wanted.map(([id]) => id);
+  const key = formatPath(["synaptic", "models", "settings", second ?? first ?? "", "preload"]);
+  if (second !== undefined) {
+    const hint = "this version of synaptic keeps one model loaded at a time";
+    ledger.problems.push({
+      source: null,
+      key,
+      expected: "true for one model at most",
+      found: `true for ${first} too`,
+      hint,
+    });
+  }
+  const refused = file.model ? models.settings[file.model]?.preload === false : false;
+  return choose<string | null>(ledger, {
+    name: "preload",
+    from: [
+      { source: input.file ? `${input.file.path}: ${key}` : "", read: () => first },
+      fileCandidate(input, ["model"], refused ? null : file.model),
+    ],
+    fallback: null,
+  });
+}
