@@ -1,0 +1,117 @@
+/** What the engine needs of the world; io/ fits it structurally, main.ts lets the compiler check. Types only. */
+import type { ProbeResult } from "../core/health.ts";
+import type { Exit } from "../core/llama-failure.ts";
+import type { ModelFacts } from "../core/model.ts";
+import type { EngineFacts } from "../core/snapshot.ts";
+import type { Endpoint } from "../core/units.ts";
+
+export interface Clock {
+  /** Milliseconds since the epoch. */
+  now(): number;
+  /** Runs once after `ms`; what it returns cancels. */
+  after(ms: number, run: () => void): () => void;
+}
+
+export interface Logger {
+  debug(message: string, fields?: Record<string, unknown>): void;
+  info(message: string, fields?: Record<string, unknown>): void;
+  warn(message: string, fields?: Record<string, unknown>): void;
+  error(message: string, fields?: Record<string, unknown>): void;
+}
+
+export interface ProbeOptions {
+  /** For the whole probe. */
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+  /** Told the resolved address before anything is sent; returns the endpoint that owns it, which may be another one. */
+  readonly claim?: (address: Endpoint) => Endpoint;
+}
+
+export interface SentinelOptions {
+  /** Called once, when the connection ends other than by `close()`. */
+  readonly onLost: (reason: string) => void;
+  /** For the connect. */
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
+export interface Sentinel {
+  close(): void;
+}
+
+export interface RpcPort {
+  probe(endpoint: Endpoint, options: ProbeOptions): Promise<ProbeResult>;
+  /** Rejects with `upstream_timeout` when no connection comes about in time, with `upstream_error` when there is none to be had. */
+  openSentinel(endpoint: Endpoint, options: SentinelOptions): Promise<Sentinel>;
+}
+
+export interface LlamaSpawn {
+  readonly path: string;
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  /** One line of stdout or stderr, without its end. */
+  readonly onLine: (line: string) => void;
+  /** Called once, after the last line. */
+  readonly onExit: (exit: Exit) => void;
+}
+
+export interface LlamaChild {
+  readonly pid: number;
+  kill(signal: "SIGTERM" | "SIGKILL"): void;
+}
+
+export interface LlamaPort {
+  /** The llama-server to use; found and measured once, and again after it could not be. Rejects with what is wrong. */
+  engine(signal: AbortSignal): Promise<EngineFacts>;
+  /** A loopback port that was free a moment ago. */
+  freePort(): Promise<number>;
+  /** @throws SynapticError when the program cannot be started. */
+  spawn(launch: LlamaSpawn): LlamaChild;
+  /** What a child inherits. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
+}
+
+export interface ModelFile {
+  readonly id: string;
+  readonly path: string;
+}
+
+export interface ModelPort {
+  /** What a GGUF file is, or all parts of a split one; `path` is then the first part. @throws SynapticError `model_unreadable`. */
+  read(
+    path: string,
+    options: { readonly signal: AbortSignal },
+  ): Promise<{ readonly path: string; readonly facts: ModelFacts }>;
+  /** The models below a folder; `incomplete` says why some may be missing. @throws SynapticError `model_unreadable`. */
+  list(
+    folder: string,
+    options: { readonly signal: AbortSignal },
+  ): Promise<{ readonly models: readonly ModelFile[]; readonly incomplete: string | null }>;
+}
+
+export interface HttpRequest {
+  readonly method: "GET" | "POST";
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: Uint8Array | string;
+  readonly signal: AbortSignal;
+}
+
+export interface HttpPort {
+  /** A plain request to an upstream: no redirect, no decompression, no time-out but the signal's. */
+  request(url: string, request: HttpRequest): Promise<Response>;
+}
+
+export interface RandomPort {
+  /** An unguessable token, 256 bits in hex. */
+  token(): string;
+}
+
+export interface Ports {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly rpc: RpcPort;
+  readonly llama: LlamaPort;
+  readonly models: ModelPort;
+  readonly http: HttpPort;
+  readonly random: RandomPort;
+}
