@@ -1,0 +1,63 @@
+/** One line of llama-server's output (`-lv 4`) to a LogEvent, or null. Pure. Formats: facts/llamacpp.md section a. */
+import { z } from "zod";
+import { type Endpoint, MIB } from "./units.ts";
+
+/** Where a buffer lies. Buffer names count per endpoint (`RPC1[host:port]` is that server's second device), while device
+ *  names count over all; only the endpoint in brackets can be trusted. */
+export type Place =
+  | { readonly tag: "rpc"; readonly endpoint: Endpoint; readonly device: number }
+  | { readonly tag: "local"; readonly name: string };
+
+export type LogEvent =
+  | { readonly tag: "loading" }
+  | { readonly tag: "buffer"; readonly what: "model" | "kv" | "compute"; readonly place: Place; readonly bytes: number }
+  | { readonly tag: "offloaded"; readonly layers: number; readonly totalLayers: number }
+  | { readonly tag: "context" }
+  | { readonly tag: "progress" /** 0..1 */; readonly progress: number };
+
+const BUFFER = /(?:^|\s)(\S+)\s+(model|KV|RS|compute) buffer size\s*=\s*([\d.]+) MiB/;
+const RPC_NAME = /^RPC(\d+)\[(.+:\d+)\]$/;
+const OFFLOADED = /offloaded (\d+)\/(\d+) layers to GPU/;
+
+/** The longest line worth a look: at `-lv 4` a chat template is printed whole. */
+const MAX_LINE = 2_000;
+
+export function parseLogLine(line: string): LogEvent | null {
+  if (line.length > MAX_LINE) return null;
+  const buffer = BUFFER.exec(line);
+  if (buffer?.[1] && buffer[3]) {
+    const what = buffer[2] === "model" ? "model" : buffer[2] === "compute" ? "compute" : "kv";
+    return { tag: "buffer", what, place: parsePlace(buffer[1]), bytes: Math.round(Number(buffer[3]) * MIB) };
+  }
+  const offloaded = OFFLOADED.exec(line);
+  if (offloaded) return { tag: "offloaded", layers: Number(offloaded[1]), totalLayers: Number(offloaded[2]) };
+  if (line.includes("load_tensors: loading model tensors")) return { tag: "loading" };
+  if (line.includes("llama_context: constructing llama_context")) return { tag: "context" };
+  if (line.startsWith(CHILD_STATE)) return parseProgress(line.slice(CHILD_STATE.length));
+  return null;
+}
+
+/** What llama-server prints for its own router when `LLAMA_SERVER_ROUTER_PORT` is set: the only progress it reports
+ *  (measured with 0.7.0; nothing of it appears in the log at any level). */
+const CHILD_STATE = "cmd_child_to_router:state:";
+const STATE = z.object({
+  state: z.literal("loading"),
+  payload: z.object({ stages: z.array(z.string()).min(1), current: z.string(), value: z.number().min(0).max(1) }),
+});
+
+function parseProgress(text: string): LogEvent | null {
+  try {
+    const { stages, current, value } = STATE.parse(JSON.parse(text)).payload;
+    return { tag: "progress", progress: (Math.max(0, stages.indexOf(current)) + value) / stages.length };
+  } catch {
+    // Another state ("ready"), or a build that words it otherwise: progress is then unknown, and nothing depends on it.
+    return null;
+  }
+}
+
+function parsePlace(name: string): Place {
+  const rpc = RPC_NAME.exec(name);
+  // The pattern has just shown `host:port`.
+  if (rpc?.[2]) return { tag: "rpc", endpoint: rpc[2] as Endpoint, device: Number(rpc[1]) };
+  return { tag: "local", name };
+}
