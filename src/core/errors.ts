@@ -76,9 +76,14 @@ export class SynapticError extends Error {
 
 /** Turns whatever was thrown into a SynapticError; called at the two edges only (HTTP's `onError`, the command line). */
 export function fromUnknown(thrown: unknown): SynapticError {
+  return wrapError("internal", "Cannot go on", thrown);
+}
+
+/** Gives what was thrown a code and says what failed; a SynapticError is left as it is. */
+export function wrapError(code: ErrorCode, action: string, thrown: unknown): SynapticError {
   if (thrown instanceof SynapticError) return thrown;
-  const message = thrown instanceof Error ? thrown.message : String(thrown);
-  return new SynapticError("internal", `Cannot go on: ${message || "unknown failure"}`, { cause: thrown });
+  const detail = thrown instanceof Error ? thrown.message : String(thrown);
+  return new SynapticError(code, `${action}: ${detail}`, { cause: thrown });
 }
 
 export function exitCode(error: SynapticError): 1 | 2 {

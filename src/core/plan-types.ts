@@ -50,6 +50,8 @@ export interface PlanInput {
   readonly facts: ModelFacts;
   readonly backends: readonly BackendFacts[];
   readonly localDevices: readonly LocalDevice[];
+  /** Configured backends that cannot take part now, and why. */
+  readonly leftOut: readonly { readonly endpoint: Endpoint; readonly reason: string }[];
   readonly options: PlanOptions;
 }
 
@@ -106,6 +108,8 @@ export interface Plan {
   readonly head: HeadShare;
   /** Null when KV bytes are exact; else why they are an upper bound. */
   readonly kvInexact: string | null;
+  /** Backends of this plan whose loss the model survives: the others would still hold it. */
+  readonly survives: readonly Endpoint[];
   readonly reasons: readonly string[];
 }
 

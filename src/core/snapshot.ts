@@ -1,7 +1,6 @@
 /** The one read model: what `/synaptic/status`, the commands and the metrics render. Types only. */
-import type { Plan } from "./plan-types.ts";
+import type { DeviceFacts, LocalDevice, Plan } from "./plan-types.ts";
 import type { Proof } from "./proof.ts";
-import type { DeviceFacts, LocalDevice } from "./plan-types.ts";
 import type { Endpoint } from "./units.ts";
 
 export type BackendState = "unknown" | "up" | "busy" | "leased" | "down" | "incompatible";

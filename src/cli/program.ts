@@ -1,0 +1,106 @@
+/** The command line: which words mean which command. The command comes first; without one, `serve` runs. */
+import { Command, CommanderError } from "commander";
+import type { Config, ConfigFlags } from "../core/config-types.ts";
+import { describeError, exitCode, fromUnknown, SynapticError } from "../core/errors.ts";
+import { checkCommand } from "./check.ts";
+import { configSchemaCommand } from "./config.ts";
+import type { Host } from "./host.ts";
+import { backendsCommand, planCommand, statusCommand } from "./look.ts";
+import { proveCommand } from "./prove.ts";
+import { serveCommand } from "./serve.ts";
+
+interface GlobalOptions extends ConfigFlags {
+  readonly config?: string | true;
+  readonly json?: boolean;
+}
+
+interface ProveFlags {
+  readonly prompt: string;
+  readonly maxTokens: string;
+  readonly out?: string;
+}
+
+/** Runs the command that the arguments (without program names) ask for; returns the exit code. Never throws. */
+export async function runProgram(host: Host, args: readonly string[]): Promise<number> {
+  let code = 0;
+  const program = createProgram(host, (result) => {
+    code = result;
+  });
+  try {
+    await program.parseAsync([...args], { from: "user" });
+    return code;
+  } catch (thrown) {
+    // Commander has printed its own words already; its help and version end with 0.
+    if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? 0 : 2;
+    if (host.stopping.aborted) return 130;
+    const error = fromUnknown(thrown);
+    host.talk(`${describeError(error)}\n`);
+    return exitCode(error);
+  }
+}
+
+function createProgram(host: Host, finish: (code: number) => void): Command {
+  const program = new Command("synaptic")
+    .description("Turns the machines you own into one OpenAI-compatible endpoint")
+    .version(host.version, "--version", "print the version")
+    .option("--config [file]", "configuration (default: ~/.synapticllamas.json)")
+    .option("--host <address>", "listen there (default: 127.0.0.1)")
+    .option("--port <number>", "listen there (default: 11400; 0 takes a free one)")
+    .option("--placement <word>", "fewest, spread or pinned")
+    .option("--context-size <tokens>", "context of the whole cache, shared by the slots")
+    .option("--insecure", "listen beyond loopback without a key")
+    .option("--json", "print one JSON value")
+    .showSuggestionAfterError()
+    .showHelpAfterError("(`synaptic --help` shows all commands)")
+    .exitOverride()
+    .configureOutput({ writeOut: (text) => host.write(text), writeErr: (text) => host.talk(text) });
+
+  const options = () => program.opts<GlobalOptions>();
+  const load = (serving: boolean): Promise<Config> => {
+    const { config: path, json: _, ...flags } = options();
+    return host.loadConfig({ path, flags, serving });
+  };
+  const look = async () => ({ config: await load(false), json: options().json ?? false });
+  const command = (name: string, description: string) => program.command(name).description(description);
+
+  command("serve", "serve (what happens without a command)").action(async () => {
+    finish(await serveCommand(host, await load(true)));
+  });
+  command("check", "print the configuration and where each value came from").action(async () => {
+    finish(checkCommand(await load(true), host.write));
+  });
+  command("backends", "probe the RPC backends").action(async () => finish(await backendsCommand(host, await look())));
+  command("status", "what a running synaptic does").action(async () => finish(await statusCommand(host, await look())));
+  command("plan <model>", "which layers would go where, and the exact llama-server command").action(
+    async (model: string) => finish(await planCommand(host, { ...(await look()), model })),
+  );
+  command("prove <model>", "load, stream, and prove where the layers lie")
+    .option("--prompt <text>", "what to ask", "Please recite.")
+    .option("--max-tokens <number>", "how much to hear", "128")
+    .option("--out <file>", "also write the report there, in Markdown")
+    .action(async (model: string, { prompt, maxTokens, out }: ProveFlags) => {
+      const tokens = positive(maxTokens, "--max-tokens");
+      finish(await proveCommand(host, { ...(await look()), model, prompt, maxTokens: tokens, out }));
+    });
+  command("config", "about the configuration file")
+    .command("schema")
+    .description("print its JSON Schema")
+    .action(() => finish(configSchemaCommand(host.write)));
+  program.action(async () => {
+    const [unknown] = program.args;
+    if (unknown !== undefined) throw unknownCommand(unknown);
+    finish(await serveCommand(host, await load(true)));
+  });
+  for (const each of [program, ...program.commands]) each.exitOverride();
+  return program;
+}
+
+function unknownCommand(word: string): SynapticError {
+  return new SynapticError("usage", `Unknown command: ${word}`, { hint: "`synaptic --help` shows all commands" });
+}
+
+function positive(text: string, flag: string): number {
+  const number = Number(text);
+  if (Number.isInteger(number) && number > 0) return number;
+  throw new SynapticError("usage", `Cannot use ${flag} ${text}: expected a whole number above 0`);
+}

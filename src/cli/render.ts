@@ -1,0 +1,113 @@
+/** Snapshots, plans and proofs as text for people. Pure. */
+import type { Plan } from "../core/plan-types.ts";
+import type { Proof } from "../core/proof.ts";
+import type { BackendSnapshot, CoordinatorSnapshot, Snapshot } from "../core/snapshot.ts";
+import { formatBytes } from "../core/units.ts";
+
+type Cell = string | number;
+
+/** Columns as wide as their widest cell; numbers to the right. */
+export function table(header: readonly string[], rows: readonly (readonly Cell[])[]): string {
+  const all = [header, ...rows];
+  const widths = header.map((_, column) => Math.max(...all.map((row) => String(row[column] ?? "").length)));
+  const numeric = header.map(
+    (_, column) => rows.length > 0 && rows.every((row) => /^-?[\d.]+( [KMGT]?i?B)?$/.test(String(row[column] ?? ""))),
+  );
+  const line = (row: readonly Cell[]) =>
+    row
+      .map((cell, column) => {
+        const width = widths[column] ?? 0;
+        return numeric[column] ? String(cell).padStart(width) : String(cell).padEnd(width);
+      })
+      .join("  ")
+      .trimEnd();
+  return `${all.map(line).join("\n")}\n`;
+}
+
+export function renderBackends(backends: readonly BackendSnapshot[]): string {
+  if (backends.length === 0) return "No backends are configured (rpc_backends)\n";
+  const rows = backends.map(({ endpoint, state, protocol, rttMs, devices, lease, reason }) => [
+    endpoint,
+    state,
+    protocol ?? "-",
+    rttMs === null ? "-" : `${rttMs.toFixed(1)} ms`,
+    devices.map(({ kind }) => kind).join(", ") || "-",
+    devices.length === 0 ? "-" : formatBytes(devices.reduce((sum, device) => sum + device.freeBytes, 0)),
+    lease ? `held for ${lease}` : reason,
+  ]);
+  return table(["BACKEND", "STATE", "RPC", "RTT", "DEVICES", "FREE", ""], rows);
+}
+
+const SHARE_HEADER = ["WHERE", "LAYERS", "MODEL", "KV CACHE", "COMPUTE"];
+
+export function renderPlan(plan: Plan): string {
+  return `${describeSize(plan)}\n\n${table(SHARE_HEADER, shareRows(plan))}`;
+}
+
+export function describeSize(plan: Plan): string {
+  const slots = plan.parallel === 1 ? "1 slot" : `${plan.parallel} slots that share it`;
+  return `${plan.model}: ${plan.offloadedLayers} of ${plan.totalLayers} layers placed (${plan.placement}), context ${plan.contextSize} tokens, ${slots}, KV ${plan.kvType}`;
+}
+
+function shareRows({ backends, head }: Pick<Plan, "backends" | "head">): readonly (readonly Cell[])[] {
+  const remote = backends.flatMap((backend) => {
+    if (backend.devices.length < 2) return [[backend.endpoint, ...shareCells(backend)]];
+    return backend.devices.map((device) => [`${backend.endpoint} device ${device.index}`, ...shareCells(device)]);
+  });
+  const local = head.devices.map((device) => [`head node ${device.name}`, ...shareCells(device)]);
+  return [...remote, ...local, ["head node", "-", formatBytes(head.modelBytes), "-", formatBytes(head.computeBytes)]];
+}
+
+interface Share {
+  readonly layers: number;
+  readonly modelBytes: number;
+  readonly kvBytes: number;
+  readonly computeBytes: number;
+}
+
+function shareCells({ layers, modelBytes, kvBytes, computeBytes }: Share): readonly Cell[] {
+  return [layers, formatBytes(modelBytes), formatBytes(kvBytes), formatBytes(computeBytes)];
+}
+
+/** Plan against proof, a row per backend: what was planned, and what the engine's own log shows. */
+export function renderProof(plan: Plan, proof: Proof): string {
+  const rows = plan.backends.map((planned, index) => {
+    const seen = proof.backends[index];
+    return [
+      planned.endpoint,
+      `${planned.layers} / ${seen?.layers ?? 0}`,
+      `${formatBytes(planned.modelBytes)} / ${formatBytes(seen?.modelBytes ?? 0)}`,
+      `${formatBytes(planned.kvBytes)} / ${formatBytes(seen?.kvBytes ?? 0)}`,
+      `${formatBytes(planned.computeBytes)} / ${formatBytes(seen?.computeBytes ?? 0)}`,
+    ];
+  });
+  const head = [
+    "head node",
+    "-",
+    `${formatBytes(plan.head.modelBytes)} / ${formatBytes(proof.head.modelBytes)}`,
+    "-",
+    `${formatBytes(plan.head.computeBytes)} / ${formatBytes(proof.head.computeBytes)}`,
+  ];
+  const header = ["PLANNED / SEEN", "LAYERS", "MODEL", "KV CACHE", "COMPUTE (reserved)"];
+  return table(header, [...rows, head]);
+}
+
+export function renderStatus(snapshot: Snapshot): string {
+  const lines = [`synaptic ${snapshot.version}, ${snapshot.ready ? "ready" : "starting"}, since ${snapshot.startedAt}`];
+  if (snapshot.engine) lines.push(`llama-server ${snapshot.engine.version} (${snapshot.engine.path})`);
+  return `${lines.join("\n")}\n\n${renderBackends(snapshot.backends)}\n${renderCoordinators(snapshot.coordinators)}`;
+}
+
+function renderCoordinators(coordinators: readonly CoordinatorSnapshot[]): string {
+  if (coordinators.length === 0) return "No model is loaded; a request loads it\n";
+  const rows = coordinators.map(({ model, state, progress, slots, queue, tokensPerSecond, proof, lastFailure }) => [
+    model,
+    progress === null ? state : `${state} ${Math.round(progress * 100)} %`,
+    `${slots.busy}/${slots.total}`,
+    queue.length,
+    tokensPerSecond === null ? "-" : tokensPerSecond.toFixed(1),
+    proof?.proven ? "proven" : "-",
+    lastFailure ?? "",
+  ]);
+  return table(["MODEL", "STATE", "SLOTS", "QUEUE", "TOKENS/S", "SHARDING", "LAST FAILURE"], rows);
+}

@@ -1,0 +1,81 @@
+/** What Prometheus reads: counters of requests, and gauges taken from the snapshot at each scrape. */
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { Snapshot } from "../core/snapshot.ts";
+
+export interface RequestRecord {
+  readonly model: string;
+  readonly route: string;
+  readonly status: number;
+  readonly firstByteMs: number | null;
+  readonly totalMs: number;
+}
+
+export interface Metrics {
+  record(request: RequestRecord): void;
+  /** The text format; the media type to send it with. */
+  render(snapshot: Snapshot): Promise<{ readonly text: string; readonly contentType: string }>;
+}
+
+const SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
+
+export function createMetrics(): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  const requests = new Counter({
+    name: "synaptic_requests_total",
+    help: "Answered requests",
+    labelNames: ["model", "route", "status"],
+    registers,
+  });
+  const firstByte = new Histogram({
+    name: "synaptic_first_byte_seconds",
+    help: "From a request to the first byte of its answer",
+    labelNames: ["model", "route"],
+    buckets: SECONDS,
+    registers,
+  });
+  const total = new Histogram({
+    name: "synaptic_request_seconds",
+    help: "From a request to the end of its answer",
+    labelNames: ["model", "route"],
+    buckets: SECONDS,
+    registers,
+  });
+  const gauge = (name: string, help: string, labelNames: string[]) => new Gauge({ name, help, labelNames, registers });
+  const backends = gauge("synaptic_backend_state", "1 for the state that a backend is in", ["endpoint", "state"]);
+  const layers = gauge("synaptic_backend_layers", "Layers seen on a backend", ["endpoint", "model"]);
+  const bytes = gauge("synaptic_backend_bytes", "Bytes seen on a backend", ["endpoint", "model", "what"]);
+  const coordinators = gauge("synaptic_coordinator_state", "1 for the state that a coordinator is in", [
+    "model",
+    "state",
+  ]);
+  const busy = gauge("synaptic_slots_busy", "Slots that serve a request", ["model"]);
+  const queued = gauge("synaptic_queue_length", "Requests that wait for a slot or a load", ["model"]);
+  const restarts = gauge("synaptic_coordinator_restarts", "Starts of a coordinator after its first", ["model"]);
+
+  return {
+    record({ model, route, status, firstByteMs, totalMs }) {
+      requests.inc({ model, route, status: String(status) });
+      if (firstByteMs !== null) firstByte.observe({ model, route }, firstByteMs / 1000);
+      total.observe({ model, route }, totalMs / 1000);
+    },
+    async render(snapshot) {
+      for (const each of [backends, layers, bytes, coordinators, busy, queued, restarts]) each.reset();
+      for (const { endpoint, state } of snapshot.backends) backends.set({ endpoint, state }, 1);
+      for (const { model, state, slots, queue, proof, restarts: count } of snapshot.coordinators) {
+        coordinators.set({ model, state }, 1);
+        busy.set({ model }, slots.busy);
+        queued.set({ model }, queue.length);
+        restarts.set({ model }, count);
+        for (const seen of proof?.backends ?? []) {
+          const { endpoint } = seen;
+          layers.set({ endpoint, model }, seen.layers);
+          bytes.set({ endpoint, model, what: "model" }, seen.modelBytes);
+          bytes.set({ endpoint, model, what: "kv" }, seen.kvBytes);
+          bytes.set({ endpoint, model, what: "compute" }, seen.computeBytes);
+        }
+      }
+      return { text: await registry.metrics(), contentType: registry.contentType };
+    },
+  };
+}

@@ -1,0 +1,110 @@
+/** The engine as one thing: backends, models and coordinators, from start to close; and the snapshot of it all. */
+import type { Config } from "../core/config-types.ts";
+import { engineVerdict } from "../core/engine-versions.ts";
+import { describeError, wrapError } from "../core/errors.ts";
+import { engineProtocol } from "../core/rpc.ts";
+import type { EngineFacts, Snapshot } from "../core/snapshot.ts";
+import { type Catalog, createCatalog } from "./catalog.ts";
+import { Fleet } from "./fleet.ts";
+import { createMetrics, type Metrics } from "./metrics.ts";
+import { createMonitor, type Monitor } from "./monitor.ts";
+import type { Ports } from "./ports.ts";
+
+export interface RuntimeOptions {
+  readonly config: Config;
+  readonly ports: Ports;
+  readonly version: string;
+}
+
+export class Runtime {
+  readonly config: Config;
+  readonly ports: Ports;
+  readonly version: string;
+  readonly catalog: Catalog;
+  readonly fleet: Fleet;
+  readonly metrics: Metrics;
+  readonly #monitor: Monitor;
+  readonly #startedAt: string;
+  readonly #closing = new AbortController();
+  #engine: EngineFacts | null = null;
+  #ready = false;
+
+  constructor({ config, ports, version }: RuntimeOptions) {
+    this.config = config;
+    this.ports = ports;
+    this.version = version;
+    this.#startedAt = new Date(ports.clock.now()).toISOString();
+    this.#monitor = createMonitor(
+      { ...ports.rpc, clock: ports.clock, log: ports.log },
+      { ...config.probe, backends: config.backends.map(({ endpoint }) => endpoint) },
+    );
+    this.catalog = createCatalog(ports, config);
+    this.metrics = createMetrics();
+    this.fleet = new Fleet(ports, { config, monitor: this.#monitor });
+  }
+
+  /** Probes and measures; resolves when the first round is over. The listener need not wait for it. */
+  async observe(): Promise<void> {
+    this.#monitor.start();
+    await Promise.all([this.#monitor.firstRound, this.#measureEngine()]);
+  }
+
+  /** Observes, then loads the preload; `ready` when it is loaded or has failed with its reason. */
+  async start(): Promise<void> {
+    await this.observe();
+    if (this.config.preload) await this.#preload(this.config.preload);
+    this.#ready = true;
+  }
+
+  /** What a command shows that only looks: plan a model by name. */
+  async plan(model: string, signal: AbortSignal) {
+    return await this.fleet.plan(await this.catalog.find(model), signal);
+  }
+
+  snapshot(): Snapshot {
+    return {
+      version: this.version,
+      startedAt: this.#startedAt,
+      ready: this.#ready,
+      engine: this.#engine,
+      backends: this.#monitor.snapshot(),
+      nodes: [],
+      coordinators: this.fleet.snapshot(),
+    };
+  }
+
+  /** Ends all coordinators, then the probes. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await this.fleet.close();
+    await this.#monitor.stop();
+  }
+
+  async #measureEngine(): Promise<void> {
+    const { llama, log } = this.ports;
+    try {
+      const engine = await llama.engine(this.#closing.signal);
+      this.#engine = engine;
+      this.#monitor.setEngineProtocol(engineProtocol(engine));
+      const verdict = engineVerdict(engine, engine.protocol);
+      log.info(`llama-server ${engine.version} found`, { path: engine.path });
+      if (!verdict.ok) log.warn(verdict.warning);
+    } catch (error) {
+      if (!this.#closing.signal.aborted)
+        log.warn(describeError(wrapError("coordinator_failed", "Cannot use llama-server", error)));
+    }
+  }
+
+  async #preload(name: string): Promise<void> {
+    const { log } = this.ports;
+    try {
+      const grant = await this.fleet.acquire(await this.catalog.find(name), this.#closing.signal);
+      grant.release();
+    } catch (error) {
+      if (this.#closing.signal.aborted) return;
+      const reason = wrapError("internal", "Cannot preload", error);
+      if (reason.code === "model_not_found") log.warn(`Nothing is preloaded: ${describeError(reason)}`);
+      else log.error(describeError(reason));
+    }
+  }
+}

@@ -1,0 +1,22 @@
+/** Requests to upstreams: bytes as they are, no time-out but the caller's signal. */
+
+export interface UpstreamRequest {
+  readonly method: "GET" | "POST";
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: Uint8Array | string;
+  readonly signal: AbortSignal;
+}
+
+/** Bun's fetch would decompress and still announce the encoding, and follow redirects (facts/bun.md 3c, 3d). */
+export function requestUpstream(url: string, { method, headers, body, signal }: UpstreamRequest): Promise<Response> {
+  return fetch(url, {
+    method,
+    headers: { "accept-encoding": "identity", ...headers },
+    ...(body !== undefined && { body }),
+    signal,
+    decompress: false,
+    redirect: "manual",
+    // Bun's own option: off, since a prompt may take longer than any default; the supervisor's rules decide.
+    timeout: false,
+  });
+}

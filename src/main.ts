@@ -1,0 +1,53 @@
+/** The composition root: joins the world (io/) with the commands (cli/), and sets the exit code. */
+import { homedir } from "node:os";
+import { version as packageVersion } from "../package.json";
+import type { Host } from "./cli/host.ts";
+import { runProgram } from "./cli/program.ts";
+import type { Config } from "./core/config-types.ts";
+import type { Ports } from "./engine/ports.ts";
+import { clock } from "./io/clock.ts";
+import { loadConfig } from "./io/config-file.ts";
+import { requestUpstream } from "./io/http-client.ts";
+import { listen } from "./io/http-server.ts";
+import { createLlamaPort } from "./io/llama-process.ts";
+import { createLogger } from "./io/log.ts";
+import { listModelFiles, readModel } from "./io/model-files.ts";
+import { handleSignals, raiseFetchLimit } from "./io/process.ts";
+import { random } from "./io/random.ts";
+import { saveReport } from "./io/report-file.ts";
+import { openSentinel, probeBackend } from "./io/rpc-client.ts";
+
+/** Stamped by scripts/build.ts; absent when run from the sources. */
+declare const SYNAPTIC_VERSION: string | undefined;
+
+raiseFetchLimit();
+
+const host: Host = {
+  version: typeof SYNAPTIC_VERSION === "undefined" ? `${packageVersion}+source` : SYNAPTIC_VERSION,
+  write: (text) => void process.stdout.write(text),
+  talk: (text) => void process.stderr.write(text),
+  loadConfig: ({ path, flags, serving }) =>
+    loadConfig({
+      ...(path !== undefined && { path }),
+      flags,
+      env: process.env,
+      home: homedir(),
+      cwd: process.cwd(),
+      serving,
+    }),
+  ports: (config: Config, level) =>
+    ({
+      clock,
+      log: createLogger(level),
+      rpc: { probe: probeBackend, openSentinel },
+      llama: createLlamaPort(config.llamaServer, process.env),
+      models: { read: readModel, list: listModelFiles },
+      http: { request: requestUpstream },
+      random,
+    }) satisfies Ports,
+  listen,
+  stopping: handleSignals(),
+  saveReport,
+};
+
+process.exitCode = await runProgram(host, process.argv.slice(2));
