@@ -87,13 +87,13 @@ function stopStarting(
   return [stopping, [{ tag: "terminate" }, ...(retry === null ? [{ tag: "reject", error: cause } as const] : [])]];
 }
 
-/** A child that ended while starting: tried again at once while the engine names a backend that is to blame. */
+/** A child that ended while starting: tried again at once where another plan may help. */
 function afterExit(state: In<"starting">, cause: Cause, now: number, limits: Limits): Step {
-  const blame: Effect[] = cause.endpoint ? [{ tag: "blame", cause }] : [];
-  if (cause.endpoint && state.attempt < limits.attempts) {
+  const blame: Effect = { tag: "blame", cause };
+  if (cause.again && state.attempt < limits.attempts) {
     const [next, effects] = begin(state.launch, state.attempt + 1, state.failures, now, limits);
-    return [next, [{ tag: "release" }, ...blame, ...effects]];
+    return [next, [blame, { tag: "release" }, ...effects]];
   }
   const failed = fail(state.launch, cause.error, state.failures, now, limits);
-  return [failed, [{ tag: "release" }, ...blame, { tag: "reject", error: cause.error }]];
+  return [failed, [blame, { tag: "release" }, { tag: "reject", error: cause.error }]];
 }

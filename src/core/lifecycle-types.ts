@@ -65,7 +65,7 @@ export type Effect =
   | { readonly tag: "kill" }
   /** The child is gone: give the leases back. */
   | { readonly tag: "release" }
-  /** Hold this endpoint down: the engine named it. */
+  /** It failed by itself; where the engine named an endpoint, hold that one down. */
   | { readonly tag: "blame"; readonly cause: Cause };
 
 export type Step = readonly [Lifecycle, readonly Effect[]];

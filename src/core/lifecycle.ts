@@ -5,6 +5,7 @@ import { SynapticError } from "./errors.ts";
 import { begin, CLOSED, fail, UNLOADED, whenStarting } from "./lifecycle-starting.ts";
 import { type In, LIMITS, type Lifecycle, type LifecycleEvent, type Limits, type Step } from "./lifecycle-types.ts";
 
+/** Nobody has asked for it yet. */
 export const INITIAL: Lifecycle = { tag: "idle", launch: 0 };
 
 /** The moment at which `tick` is due, or null where nothing is waited for. */
@@ -12,6 +13,7 @@ export function deadlineOf(state: Lifecycle): number | null {
   return "deadline" in state ? state.deadline : null;
 }
 
+/** What becomes of a coordinator, and what is to be done about it, in order. */
 export function transition(state: Lifecycle, event: LifecycleEvent, now: number, limits: Limits = LIMITS): Step {
   if ("launch" in event && event.launch !== state.launch) return [state, []];
   switch (state.tag) {
@@ -61,7 +63,7 @@ function whenReady(state: In<"ready">, event: LifecycleEvent, now: number, limit
     case "lost":
       return [
         stop(launch, "idle", now, limits),
-        [{ tag: "terminate" }, { tag: "blame", cause: { error: event.error, endpoint: null } }],
+        [{ tag: "terminate" }, { tag: "blame", cause: { error: event.error, endpoint: null, again: true } }],
       ];
     case "unload":
       return [{ tag: "draining", launch, deadline: now + limits.drainMs, after: "idle" }, []];

@@ -6,27 +6,34 @@ import { type Endpoint, MIB } from "./units.ts";
  *  names count over all; only the endpoint in brackets can be trusted. */
 export type Place =
   | { readonly tag: "rpc"; readonly endpoint: Endpoint; readonly device: number }
-  | { readonly tag: "local"; readonly name: string };
+  /** `name` is the device's own, such as `CUDA0`, or `CPU`; a mapping of the file reports the whole range that it spans. */
+  | { readonly tag: "local"; readonly name: string; readonly mapped: boolean };
+
+/** `state` is what recurrent layers keep instead of a KV cache. */
+export type BufferUse = "model" | "kv" | "state" | "compute";
 
 export type LogEvent =
   | { readonly tag: "loading" }
-  | { readonly tag: "buffer"; readonly what: "model" | "kv" | "compute"; readonly place: Place; readonly bytes: number }
+  | { readonly tag: "buffer"; readonly what: BufferUse; readonly place: Place; readonly bytes: number }
   | { readonly tag: "offloaded"; readonly layers: number; readonly totalLayers: number }
   | { readonly tag: "context" }
   | { readonly tag: "progress" /** 0..1 */; readonly progress: number };
 
-const BUFFER = /(?:^|\s)(\S+)\s+(model|KV|RS|compute) buffer size\s*=\s*([\d.]+) MiB/;
+const BUFFER = /(?:^|\s)(\S+)\s+(model|KV|RS|compute) buffer size\s*=\s*(\d+(?:\.\d+)?) MiB/;
+const USES: Readonly<Record<string, BufferUse>> = { model: "model", KV: "kv", RS: "state", compute: "compute" };
 const RPC_NAME = /^RPC(\d+)\[(.+:\d+)\]$/;
+const MAPPED = /_Mapped$/;
 const OFFLOADED = /offloaded (\d+)\/(\d+) layers to GPU/;
 
 /** The longest line worth a look: at `-lv 4` a chat template is printed whole. */
 const MAX_LINE = 2_000;
 
+/** What one line tells of the load; null when it tells nothing. */
 export function parseLogLine(line: string): LogEvent | null {
   if (line.length > MAX_LINE) return null;
   const buffer = BUFFER.exec(line);
-  if (buffer?.[1] && buffer[3]) {
-    const what = buffer[2] === "model" ? "model" : buffer[2] === "compute" ? "compute" : "kv";
+  const what = USES[buffer?.[2] ?? ""];
+  if (buffer?.[1] && buffer[3] && what) {
     return { tag: "buffer", what, place: parsePlace(buffer[1]), bytes: Math.round(Number(buffer[3]) * MIB) };
   }
   const offloaded = OFFLOADED.exec(line);
@@ -59,5 +66,5 @@ function parsePlace(name: string): Place {
   const rpc = RPC_NAME.exec(name);
   // The pattern has just shown `host:port`.
   if (rpc?.[2]) return { tag: "rpc", endpoint: rpc[2] as Endpoint, device: Number(rpc[1]) };
-  return { tag: "local", name };
+  return { tag: "local", name: name.replace(MAPPED, ""), mapped: MAPPED.test(name) };
 }

@@ -15,38 +15,96 @@ const COMMON = {
   model: z.string().min(1),
   stream: z.boolean().nullish(),
   // A negative n_discard writes out of bounds in llama-server up to 55d4206c8 (CVE-2026-21869).
-  n_discard: z.number().min(0).optional(),
+  n_discard: z.number().min(0).nullish(),
 };
+
+const PROMPT = z.union([z.string(), z.looseObject({}), z.array(z.unknown()).min(1)], {
+  error: "expected a text or a list",
+});
 
 const SCHEMAS = {
   chat: z.looseObject({ ...COMMON, messages: z.array(MESSAGE).min(1) }),
-  completion: z.looseObject({ ...COMMON, prompt: z.union([z.string(), z.array(z.unknown()).min(1)]) }),
+  completion: z.looseObject({ ...COMMON, prompt: PROMPT }),
 } as const;
 
-/** Checks a request body given as text. @throws SynapticError `bad_request` that names the field. */
-export function parseOpenAiRequest(text: string, dialect: Dialect): OpenAiRequest {
-  const checked = SCHEMAS[dialect].safeParse(parseJson(text));
-  if (!checked.success) throw badField(checked.error);
-  return { model: checked.data.model, stream: checked.data.stream ?? false };
+/** Checks a request body. @throws SynapticError `bad_request` or `unsupported_parameter` that names the field. */
+export function parseOpenAiRequest(bytes: Uint8Array, dialect: Dialect): OpenAiRequest {
+  const body = parseJson(bytes);
+  if (isDeeper(body, MAX_DEPTH)) {
+    throw new SynapticError("bad_request", `Cannot use the request: it is nested deeper than ${MAX_DEPTH} levels`);
+  }
+  const checked = SCHEMAS[dialect].safeParse(body);
+  if (!checked.success) throw badField(checked.error, body);
+  const { model, stream, messages } = checked.data;
+  if (Array.isArray(messages)) messages.forEach(refuseRemoteMedia);
+  return { model, stream: stream ?? false };
 }
 
-function parseJson(text: string): unknown {
+const DECODER = new TextDecoder("utf-8", { fatal: true });
+
+function parseJson(bytes: Uint8Array): unknown {
   try {
-    return JSON.parse(text);
+    return JSON.parse(DECODER.decode(bytes));
   } catch (error) {
     const detail = error instanceof Error ? error.message : String(error);
     throw new SynapticError("bad_request", `We could not parse the JSON body of your request: ${detail}`);
   }
 }
 
-function badField(error: z.ZodError): SynapticError {
-  const issue = error.issues[0];
-  const param = issue?.path.map(String).join(".") || undefined;
-  const missing = issue?.code === "invalid_type" && issue.message.includes("undefined");
-  if (!param) return new SynapticError("bad_request", "Cannot read the request: its body must be a JSON object");
-  return new SynapticError(
-    "bad_request",
-    missing ? `Missing required parameter: '${param}'` : `Invalid value for '${param}': ${issue?.message}`,
-    { param, detail: missing ? "missing_required_parameter" : "invalid_value" },
-  );
+/** A schema of 20 000 levels made llama-server 0.7.0 overflow its stack, and with it everybody's answers end; one of
+ *  1000 did not. */
+const MAX_DEPTH = 128;
+
+function isDeeper(value: unknown, levels: number): boolean {
+  if (!isRecord(value)) return false;
+  return levels === 0 || Object.values(value).some((inner) => isDeeper(inner, levels - 1));
+}
+
+function badField(error: z.ZodError, body: unknown): SynapticError {
+  const [issue] = error.issues;
+  if (!issue || issue.path.length === 0) {
+    return new SynapticError("bad_request", "Cannot read the request: its body must be a JSON object");
+  }
+  const param = fieldName(issue.path);
+  if (valueAt(body, issue.path) === undefined) {
+    const detail = "missing_required_parameter";
+    return new SynapticError("bad_request", `Missing required parameter: '${param}'`, { param, detail });
+  }
+  const detail = issue.code === "invalid_type" ? "invalid_type" : "invalid_value";
+  return new SynapticError("bad_request", `Invalid value for '${param}': ${issue.message}`, { param, detail });
+}
+
+/** As OpenAI writes it: `messages[0].role`. */
+function fieldName(path: readonly PropertyKey[]): string {
+  return path.map((key, at) => (typeof key === "number" ? `[${key}]` : `${at > 0 ? "." : ""}${String(key)}`)).join("");
+}
+
+function valueAt(body: unknown, path: readonly PropertyKey[]): unknown {
+  let value = body;
+  for (const key of path) value = isRecord(value) ? value[key] : undefined;
+  return value;
+}
+
+function isRecord(value: unknown): value is Record<PropertyKey, unknown> {
+  return typeof value === "object" && value !== null;
+}
+
+/** llama-server would fetch it itself, from within the owner's network, or read a file of the head node. */
+function refuseRemoteMedia(message: unknown, at: number): void {
+  const parts = isRecord(message) && Array.isArray(message.content) ? message.content : [];
+  for (const [index, part] of parts.entries()) {
+    if (!isRecord(part)) continue;
+    for (const [key, value] of Object.entries(part)) {
+      const url = isRecord(value) ? value.url : value;
+      if (!key.endsWith("_url") || typeof url !== "string" || url.startsWith("data:")) continue;
+      throw new SynapticError(
+        "unsupported_parameter",
+        "Cannot use an image by its address: only data: URLs are taken",
+        {
+          param: `messages[${at}].content[${index}].${key}`,
+          hint: "send it in base64, as data:image/png;base64,...",
+        },
+      );
+    }
+  }
 }

@@ -47,7 +47,6 @@ const ROWS: readonly OwnedRow[] = [
   { flags: "-fa --flash-attn", env: "FLASH_ATTN", instead: PLACEMENT },
   { flags: "-b --batch-size", env: "BATCH", instead: PLACEMENT },
   { flags: "-ub --ubatch-size", env: "UBATCH", instead: PLACEMENT },
-  { flags: "-cram --cache-ram", env: "CACHE_RAM", instead: PLACEMENT },
   { flags: "-c --ctx-size", env: "CTX_SIZE", instead: context("contextSize") },
   { flags: "-np --parallel", env: "N_PARALLEL", instead: context("parallel") },
   { flags: "-ctk --cache-type-k", env: "CACHE_TYPE_K", instead: context("kvType") },

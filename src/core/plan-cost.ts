@@ -11,6 +11,7 @@ const CONTEXT_STEP = 256;
 /** Head sizes for which every accelerator's flash attention kernel exists; others run it on the CPU or not at all. */
 const FLASH_HEAD_SIZES = new Set([32, 40, 64, 72, 80, 96, 112, 128, 192, 256, 512, 576]);
 
+/** Tokens that llama.cpp really makes room for. */
 export function padContext(tokens: number): number {
   return Math.ceil(tokens / CONTEXT_STEP) * CONTEXT_STEP;
 }
@@ -22,7 +23,7 @@ export interface Sizing {
   readonly flashAttention: boolean;
 }
 
-/** A quantised V cache needs flash attention, so it is on then whatever the head size. */
+/** Whether attention runs in one kernel: a quantised V cache that, so it is on then whatever the head size. */
 export function wantsFlashAttention(facts: ModelFacts, kvType: KvType): boolean {
   return kvType !== "f16" || FLASH_HEAD_SIZES.has(facts.headSize);
 }

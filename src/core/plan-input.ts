@@ -20,6 +20,7 @@ export interface PlanSources {
   readonly isUsable: (backend: BackendSnapshot) => boolean;
 }
 
+/** Gathers what `planModel()` is given. */
 export function planInput({ model, path, config, facts, engine, backends, isUsable }: PlanSources): PlanInput {
   const settings = settingsFor(config, model);
   return {
@@ -28,7 +29,10 @@ export function planInput({ model, path, config, facts, engine, backends, isUsab
     localDevices: engine.localDevices,
     leftOut: backends
       .filter((backend) => !isUsable(backend))
-      .map(({ endpoint, state, reason }) => ({ endpoint, reason: reason || state })),
+      .map(({ endpoint, state, reason, lease }) => ({
+        endpoint,
+        reason: reason || (lease ? `held by ${lease}` : state),
+      })),
     options: {
       model,
       path,
@@ -43,10 +47,11 @@ export function planInput({ model, path, config, facts, engine, backends, isUsab
   };
 }
 
-function backendFacts(config: Config, { endpoint, devices }: BackendSnapshot): BackendFacts {
+function backendFacts(config: Config, { endpoint, machine, devices }: BackendSnapshot): BackendFacts {
   const { maxMemoryBytes, layers, priority } = config.backends.find((own) => own.endpoint === endpoint) ?? {};
   return {
     endpoint,
+    machine,
     devices,
     ...(maxMemoryBytes !== undefined && { maxMemoryBytes }),
     ...(layers !== undefined && { layers }),

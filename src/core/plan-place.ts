@@ -1,6 +1,6 @@
 /** How many layers go on which device, for each placement. Pure. */
 import type { LayerCosts } from "./plan-cost.ts";
-import { MAX_BACKENDS, rankBackends, type Slot, slotsOf } from "./plan-slots.ts";
+import { rankBackends, type Slot, slotsOf, withinLimits } from "./plan-slots.ts";
 import type { BackendFacts, LocalDevice, Placement } from "./plan-types.ts";
 
 /** Layers per slot, in slot order. */
@@ -31,7 +31,7 @@ export function placeLayers(candidates: Candidates, costs: LayerCosts, placement
 
 /** As few as fit: the head node's own devices first, then with the best backend, the best two, and so on. */
 function placeFewest({ backends, localDevices }: Candidates, costs: LayerCosts): Placed | null {
-  const ranked = rankBackends(backends).slice(0, MAX_BACKENDS);
+  const ranked = withinLimits(rankBackends(backends), localDevices);
   for (let count = localDevices.length > 0 ? 0 : 1; count <= ranked.length; count++) {
     const chosen = inListedOrder(backends, ranked.slice(0, count));
     const slots = slotsOf(chosen, localDevices);
@@ -43,16 +43,25 @@ function placeFewest({ backends, localDevices }: Candidates, costs: LayerCosts):
 
 /** All usable backends in proportion to free memory; evened out only where that would overfill one of them. */
 function placeSpread({ backends, localDevices }: Candidates, costs: LayerCosts): Placed | null {
-  const chosen = inListedOrder(backends, rankBackends(backends).slice(0, MAX_BACKENDS));
+  const chosen = inListedOrder(backends, withinLimits(rankBackends(backends), localDevices));
   const slots = slotsOf(chosen, localDevices);
   const even = countsByFreeMemory(slots, costs.totalLayers);
-  const counts = fits(slots, even, costs) ? even : countsByLevel(slots, costs);
+  const counts = findOverfull({ slots, counts: even }, costs) ? countsByLevel(slots, costs) : even;
   return counts && { backends: chosen, slots, counts };
 }
 
-/** Exactly the layers that the owner gave each backend; the head node's own devices hold none. */
-function placePinned({ backends, localDevices }: Candidates, costs: LayerCosts): Placed | null {
-  const chosen = backends.filter((backend) => (backend.layers ?? 0) > 0).slice(0, MAX_BACKENDS);
+function placePinned(candidates: Candidates, costs: LayerCosts): Placed | null {
+  const placed = asPinned(candidates);
+  if (placed.counts.reduce((sum, count) => sum + count, 0) !== costs.totalLayers) return null;
+  return findOverfull(placed, costs) ? null : placed;
+}
+
+/** Exactly the layers that the owner gave each backend, whether they fit or not; the head node's own devices hold none. */
+export function asPinned({ backends, localDevices }: Candidates): Placed {
+  const chosen = withinLimits(
+    backends.filter((backend) => (backend.layers ?? 0) > 0),
+    localDevices,
+  );
   const slots = slotsOf(chosen, localDevices);
   const counts = chosen.flatMap((backend, position) =>
     countsByFreeMemory(
@@ -60,9 +69,7 @@ function placePinned({ backends, localDevices }: Candidates, costs: LayerCosts):
       backend.layers ?? 0,
     ),
   );
-  if (counts.reduce((sum, count) => sum + count, 0) !== costs.totalLayers) return null;
-  const padded = slots.map((_, index) => counts[index] ?? 0);
-  return fits(slots, padded, costs) ? { backends: chosen, slots, counts: padded } : null;
+  return { backends: chosen, slots, counts: slots.map((_, index) => counts[index] ?? 0) };
 }
 
 function inListedOrder(backends: readonly BackendFacts[], chosen: readonly BackendFacts[]): readonly BackendFacts[] {
@@ -90,14 +97,22 @@ export function countsByFreeMemory(slots: readonly Slot[], totalLayers: number):
   return counts;
 }
 
-function fits(slots: readonly Slot[], counts: Counts, costs: LayerCosts): boolean {
+export interface Overfull {
+  readonly slot: Slot;
+  readonly layers: number;
+  readonly neededBytes: number;
+}
+
+/** The first device that its layers do not fit on; null when all do. */
+export function findOverfull({ slots, counts }: Pick<Placed, "slots" | "counts">, costs: LayerCosts): Overfull | null {
   let from = 0;
-  return slots.every((slot, index) => {
-    const to = from + (counts[index] ?? 0);
-    const bytes = costs.total(from, to);
-    from = to;
-    return bytes <= slot.usableBytes;
-  });
+  for (const [index, slot] of slots.entries()) {
+    const layers = counts[index] ?? 0;
+    const neededBytes = costs.total(from, from + layers);
+    if (neededBytes > slot.usableBytes) return { slot, layers, neededBytes };
+    from += layers;
+  }
+  return null;
 }
 
 /** Steps of the search for the lowest common fill level: 2^-20 of a device's memory is below any layer's size. */

@@ -25,7 +25,9 @@ export type Placement = "fewest" | "spread" | "pinned";
 export interface BackendFacts {
   readonly endpoint: Endpoint;
   readonly devices: readonly DeviceFacts[];
-  /** Upper bound set by the owner: a CPU device reports all of its machine's memory as free. */
+  /** What shares memory: each CPU device reports all of its machine's as its own. */
+  readonly machine?: string;
+  /** Upper bound set by the owner. */
   readonly maxMemoryBytes?: number;
   /** Layers (output head included) that the owner pins here, for `placement: "pinned"`. */
   readonly layers?: number;

@@ -1,8 +1,8 @@
 /** Places a model on backends: (ModelFacts, backends, options) to Plan or Refusal, with reasons. Pure. */
 import { LayerCosts, padContext, type Sizing, wantsFlashAttention } from "./plan-cost.ts";
-import { type Placed, placeLayers } from "./plan-place.ts";
+import { asPinned, findOverfull, type Placed, placeLayers } from "./plan-place.ts";
 import { buildShares, dropUnused } from "./plan-shares.ts";
-import { slotsOf } from "./plan-slots.ts";
+import { MAX_DEVICES, rankBackends, slotsOf, withinLimits } from "./plan-slots.ts";
 import type { PlanInput, PlanResult, Refusal } from "./plan-types.ts";
 import { type Endpoint, formatBytes } from "./units.ts";
 
@@ -75,11 +75,11 @@ function explain(input: PlanInput, used: Placed, sizing: Sizing): readonly strin
   } else if (count === 0) {
     reasons.push("fewest: the head node's own devices hold it, so no backend is needed");
   } else {
-    reasons.push(`fewest: ${count} of ${plural(input.backends.length, "usable backend")} hold it`);
+    reasons.push(
+      `fewest: ${count} of ${plural(input.backends.length, "usable backend")} ${count === 1 ? "holds" : "hold"} it`,
+    );
   }
-  const left = input.backends.length - count;
-  if (options.placement === "spread" && left > 0)
-    reasons.push(`${plural(left, "backend")} too small for one layer left out`);
+  if (options.placement === "spread") reasons.push(...leftOver(input, count));
   if (options.contextSize === null && facts.trainedContext > sizing.contextSize) {
     reasons.push(
       `context ${sizing.contextSize} of the ${facts.trainedContext} trained for; synaptic.contextSize asks for more`,
@@ -93,6 +93,17 @@ function explain(input: PlanInput, used: Placed, sizing: Sizing): readonly strin
   return reasons;
 }
 
+/** Usable backends that a spread does without, and why. */
+function leftOver({ backends, localDevices }: PlanInput, used: number): readonly string[] {
+  const taken = withinLimits(rankBackends(backends), localDevices).length;
+  const over = backends.length - taken;
+  const small = taken - used;
+  return [
+    ...(over > 0 ? [`${plural(over, "backend")} left out: one llama-server takes ${MAX_DEVICES} devices`] : []),
+    ...(small > 0 ? [`${plural(small, "backend")} too small for one layer left out`] : []),
+  ];
+}
+
 function noBackends({ options, leftOut }: PlanInput): Refusal {
   const why = leftOut.map(({ endpoint, reason }) => `${endpoint} ${reason}`).join("; ");
   return {
@@ -104,31 +115,55 @@ function noBackends({ options, leftOut }: PlanInput): Refusal {
 
 function refuse(input: PlanInput, costs: LayerCosts): Refusal {
   const { model, placement } = input.options;
-  const pinned = input.backends.reduce((sum, backend) => sum + (backend.layers ?? 0), 0);
-  if (placement === "pinned" && pinned !== costs.totalLayers) {
-    return {
-      code: "does_not_fit",
-      message: `Cannot place ${model} as pinned: the usable backends are given ${pinned} layers, the model has ${costs.totalLayers} with its output head`,
-      hint: "correct synaptic.backends[].layers; `synaptic backends` shows which are down",
-    };
-  }
+  if (placement === "pinned") return refusePins(input, costs);
   const usable = slotsOf(input.backends, input.localDevices).reduce((sum, slot) => sum + slot.usableBytes, 0);
-  const smaller = smallerContext(input, costs);
-  const needed = formatBytes(costs.total(0, costs.totalLayers));
+  const needed = costs.total(0, costs.totalLayers);
+  // Enough in all, but not in whole layers beside each device's own compute buffer.
+  const each = needed <= usable ? ` and ${formatBytes(costs.run(0, 1).computeBytes)} on each further device` : "";
   return {
     code: "does_not_fit",
-    message: `Cannot place ${model} on ${plural(input.backends.length, "backend")}: needs ${needed}, ${formatBytes(usable)} usable`,
-    hint: `${smaller ? `a context of ${smaller} tokens fits (synaptic.contextSize); or ` : ""}add a backend or choose a smaller quantisation; see \`synaptic plan ${model}\``,
+    message: `Cannot place ${model} on ${plural(input.backends.length, "backend")}: needs ${formatBytes(needed)}${each}, ${formatBytes(usable)} usable`,
+    hint: `${smallerContext(input, costs)}add a backend or choose a smaller quantisation; see \`synaptic plan ${model}\``,
   };
 }
 
-/** The largest halving of the context that fits; null when none does. */
-function smallerContext(input: PlanInput, costs: LayerCosts): number | null {
+function refusePins(input: PlanInput, costs: LayerCosts): Refusal {
+  const action = `Cannot place ${input.options.model} as pinned`;
+  const layers = input.backends.reduce((sum, backend) => sum + (backend.layers ?? 0), 0);
+  if (layers !== costs.totalLayers) {
+    return {
+      code: "does_not_fit",
+      message: `${action}: the usable backends are given ${layers} layers, the model has ${costs.totalLayers} with its output head`,
+      hint: "correct synaptic.backends[].layers; `synaptic backends` shows which are down",
+    };
+  }
+  const placed = asPinned(input);
+  const over = findOverfull(placed, costs);
+  if (!over) {
+    return {
+      code: "does_not_fit",
+      message: `${action}: one llama-server takes ${MAX_DEVICES} devices, the head node's own included`,
+      hint: "pin the layers to fewer backends with synaptic.backends[].layers",
+    };
+  }
+  const { slot, layers: count, neededBytes } = over;
+  const where = placed.backends[slot.backend]?.endpoint ?? "the head node";
+  return {
+    code: "does_not_fit",
+    message: `${action}: ${where} needs ${formatBytes(neededBytes)} for ${plural(count, "layer")}, ${formatBytes(slot.usableBytes)} usable`,
+    hint: `${smallerContext(input, costs)}give it fewer layers in synaptic.backends[].layers`,
+  };
+}
+
+/** An offer of the largest halving of the context that fits; empty when none does. */
+function smallerContext(input: PlanInput, costs: LayerCosts): string {
   for (let tokens = costs.contextSize / 2; tokens >= LEAST_CONTEXT; tokens /= 2) {
     const sizing = sizingOf(input, tokens);
-    if (placeLayers(input, new LayerCosts(input.facts, sizing), input.options.placement)) return sizing.contextSize;
+    if (placeLayers(input, new LayerCosts(input.facts, sizing), input.options.placement)) {
+      return `a context of ${sizing.contextSize} tokens fits (synaptic.contextSize); or `;
+    }
   }
-  return null;
+  return "";
 }
 
 function plural(count: number, noun: string): string {

@@ -53,6 +53,8 @@ export interface Snapshot {
   readonly startedAt: string;
   readonly ready: boolean;
   readonly engine: EngineFacts | null;
+  /** Why no llama-server can be used, and what to do; null when one can, or before it was looked for. */
+  readonly engineFailure: string | null;
   readonly backends: readonly BackendSnapshot[];
   readonly nodes: readonly never[];
   readonly coordinators: readonly CoordinatorSnapshot[];

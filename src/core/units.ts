@@ -14,15 +14,16 @@ const SIZE_UNITS: readonly (readonly [string, number])[] = [
 /** `43.2 GiB`, `10.0 MiB`, `512 B`: one decimal, binary units. */
 export function formatBytes(bytes: number): string {
   for (const [unit, size] of SIZE_UNITS) {
-    if (Math.abs(bytes) >= size) return `${(bytes / size).toFixed(1)} ${unit}`;
+    // What one decimal rounds up to 1024.0 of the next smaller unit belongs here already.
+    if (Math.abs(bytes) >= size * (1 - 0.05 / KIB)) return `${(bytes / size).toFixed(1)} ${unit}`;
   }
   return `${Math.round(bytes)} B`;
 }
 
 /** `850 ms`, `12.3 s`, `4 min 05 s`. */
 export function formatDuration(ms: number): string {
-  if (ms < 1000) return `${Math.round(ms)} ms`;
-  if (ms < 60_000) return `${(ms / 1000).toFixed(1)} s`;
+  if (ms < 999.5) return `${Math.round(ms)} ms`;
+  if (ms < 59_950) return `${(ms / 1000).toFixed(1)} s`;
   const seconds = Math.round(ms / 1000);
   return `${Math.floor(seconds / 60)} min ${String(seconds % 60).padStart(2, "0")} s`;
 }
@@ -41,10 +42,12 @@ export function parseBytes(text: string): number | null {
 /** `host:port` of an IPv4 address or a name: what llama.cpp's `--rpc` takes (it splits at the first colon, so no IPv6). */
 export type Endpoint = `${string}:${number}`;
 
+/** `host:port`. */
 export function formatEndpoint(host: string, port: number): Endpoint {
   return `${host}:${port}`;
 }
 
+/** Host and port again. */
 export function splitEndpoint(endpoint: Endpoint): { readonly host: string; readonly port: number } {
   const at = endpoint.lastIndexOf(":");
   return { host: endpoint.slice(0, at), port: Number(endpoint.slice(at + 1)) };

@@ -4,6 +4,7 @@ import { SynapticError } from "./errors.ts";
 
 const BODY = z.object({
   error: z.looseObject({
+    code: z.number().optional(),
     message: z.string().optional(),
     type: z.string().optional(),
     n_prompt_tokens: z.number().optional(),
@@ -11,32 +12,57 @@ const BODY = z.object({
   }),
 });
 
+type Said = z.infer<typeof BODY>["error"];
+
 /** Messages that a client's fault gets with a 500: the SDKs would repeat it three times (facts/clients.md section 2). */
 const CLIENT_FAULTS =
-  /image input is not supported|audio input is not supported|mmproj|failed to parse|must be|required|invalid|unsupported/i;
+  /image input is not supported|audio input is not supported|mmproj|failed to parse|must be|required|invalid|unsupported|unknown/i;
+/** All slots share one context: it can be full though each request alone would fit (seen in 0.7.0 with `--kv-unified`). */
+const CONTEXT_FULL = /^context size has been exceeded/i;
+/** `Field 'temperature': type must be number`, `'messages' is required`, `"prompt" must not be empty`. */
+const FIELD = /^(?:Field )?(?:'([\w.]+)'|"([\w.]+)")/;
+const SHOWN_CHARACTERS = 300;
 
 /** A failed answer with its status and body text; the body may be anything. */
 export function fromUpstream(status: number, text: string): SynapticError {
-  const { message = "", type, n_prompt_tokens, n_ctx } = parse(text);
-  const said = message || text.slice(0, 300) || `status ${status}`;
+  const said = parse(text) ?? {};
+  return explain(status, said, said.message || text.slice(0, SHOWN_CHARACTERS) || `status ${status}`);
+}
+
+/** An error within a stream; null when the event is not a whole one. */
+export function fromErrorFrame(event: string): SynapticError | null {
+  const said = parse(event.slice(event.indexOf("{")));
+  return said && explain(said.code ?? 500, said, said.message ?? "no reason given");
+}
+
+function explain(status: number, { type, n_prompt_tokens, n_ctx }: Said, message: string): SynapticError {
   if (type === "exceed_context_size_error") {
-    const sizes = n_ctx ? `This model's maximum context length is ${n_ctx} tokens` : said;
+    const sizes = n_ctx ? `This model's maximum context length is ${n_ctx} tokens` : message;
     const asked = n_prompt_tokens ? `, the request has ${n_prompt_tokens}` : "";
     return new SynapticError("context_length_exceeded", `${sizes}${asked}`, { param: "messages" });
   }
-  if (status === 501) return new SynapticError("unsupported_parameter", said);
-  if (status === 413) return new SynapticError("body_too_large", said);
-  if (status >= 400 && status < 500 && status !== 401 && status !== 403) return new SynapticError("bad_request", said);
-  if (status === 500 && CLIENT_FAULTS.test(message)) return new SynapticError("bad_request", said);
-  if (status === 503) return new SynapticError("model_loading", `The model is not ready: ${said}`);
-  return new SynapticError("upstream_error", `llama-server failed: ${said}`);
+  if (CONTEXT_FULL.test(message)) {
+    return new SynapticError("too_busy", "The requests that run at the same time have used up the model's context", {
+      hint: "try again when they have ended, or raise contextSize",
+    });
+  }
+  if (status === 501) return new SynapticError("unsupported_parameter", message);
+  if (status === 413) return new SynapticError("body_too_large", message);
+  const isTheirs = status >= 400 && status < 500 && status !== 401 && status !== 403;
+  if (isTheirs || (status === 500 && CLIENT_FAULTS.test(message))) {
+    const [, single, double] = FIELD.exec(message) ?? [];
+    const param = single ?? double;
+    return new SynapticError("bad_request", message, param ? { param, detail: "invalid_value" } : {});
+  }
+  if (status === 503) return new SynapticError("model_loading", `The model is not ready: ${message}`);
+  return new SynapticError("upstream_error", `llama-server failed: ${message}`);
 }
 
-function parse(text: string): z.infer<typeof BODY>["error"] {
+function parse(text: string): Said | null {
   try {
     return BODY.parse(JSON.parse(text)).error;
   } catch {
     // Not JSON, or JSON of another shape: the caller shows the text itself.
-    return {};
+    return null;
   }
 }

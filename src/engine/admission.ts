@@ -61,11 +61,15 @@ export function createAdmission(clock: Clock, onEmpty: () => void): Admission {
       failure: () =>
         new Promise((resolve) => {
           if (gone.aborted) return resolve(why());
-          const cancel = clock.after(FAILURE_WAIT_MS, () => resolve(null));
-          gone.addEventListener("abort", () => {
+          const explain = () => {
             cancel();
             resolve(why());
+          };
+          const cancel = clock.after(FAILURE_WAIT_MS, () => {
+            gone.removeEventListener("abort", explain);
+            resolve(null);
           });
+          gone.addEventListener("abort", explain, { once: true });
         }),
       release() {
         if (!held) return;

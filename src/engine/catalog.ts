@@ -39,37 +39,46 @@ export function createCatalog(ports: { readonly models: ModelPort; readonly log:
     }
   };
 
+  const entryOf = ({ id, path }: ModelFile): CatalogEntry => ({ id, path, aliases: settingsFor(config, id).aliases });
+  // The first to claim an id keeps it: files of the config, then the preload, then folders in their order.
+  const named = new Map<string, CatalogEntry>();
+  const claim = (claimed: Map<string, CatalogEntry>, file: ModelFile) =>
+    void (claimed.has(file.id) || claimed.set(file.id, entryOf(file)));
+  for (const [id, path] of Object.entries(models.files)) claim(named, { id, path });
+  const preloaded = preload && GGUF_PATH.test(preload) ? { id: idFor(preload, named), path: preload } : null;
+  if (preloaded) claim(named, preloaded);
+
   const list = async (): Promise<readonly CatalogEntry[]> => {
-    const found = new Map<string, string>();
-    // The first to claim an id keeps it: files of the config, then the preload, then folders in their order.
-    const add = ({ id, path }: ModelFile) => void (found.has(id) || found.set(id, path));
-    for (const [id, path] of Object.entries(models.files)) add({ id, path });
-    if (preload && GGUF_PATH.test(preload)) add({ id: idOf(preload), path: preload });
-    for (const files of await Promise.all(models.dirs.map(inFolder))) files.forEach(add);
-    return [...found]
-      .map(([id, path]): CatalogEntry => ({ id, path, aliases: settingsFor(config, id).aliases }))
-      .sort((a, b) => (a.id < b.id ? -1 : 1));
+    const all = new Map(named);
+    for (const files of await Promise.all(models.dirs.map(inFolder))) for (const file of files) claim(all, file);
+    return [...all.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
   };
 
   return {
     list,
     async find(name) {
+      const wanted = name === preloaded?.path ? preloaded.id : name;
+      // Most requests name one of these: no folder is read for them.
+      const known = named.get(wanted);
+      if (known) return known;
       const entries = await list();
-      const wanted = preload === name && GGUF_PATH.test(name) ? idOf(name) : name;
       const entry = entries.find(({ id }) => id === wanted) ?? entries.find(({ aliases }) => aliases.includes(wanted));
       if (entry) return entry;
-      const known = entries.map(({ id }) => id).slice(0, 10);
+      const ids = entries.map(({ id }) => id).slice(0, 10);
       throw new SynapticError("model_not_found", `The model '${name}' does not exist`, {
         param: "model",
         hint:
-          known.length > 0
-            ? `known here: ${known.join(", ")}`
+          ids.length > 0
+            ? `known here: ${ids.join(", ")}`
             : "name a GGUF file under synaptic.models.files, or its folder under synaptic.models.dirs",
       });
     },
   };
 }
 
-function idOf(path: string): string {
-  return path.replace(/^.*[/\\]/, "").replace(GGUF_PATH, "");
+/** Its file name; where another file has that id already, its whole path. */
+function idFor(path: string, named: ReadonlyMap<string, CatalogEntry>): string {
+  const id = path.replace(/^.*[/\\]/, "").replace(GGUF_PATH, "");
+  const other = named.get(id);
+  return other === undefined || other.path === path ? id : path;
 }

@@ -3,16 +3,15 @@ import { coordinatorArgs } from "../core/argv.ts";
 import { settingsFor } from "../core/config-models.ts";
 import type { Config } from "../core/config-types.ts";
 import { SynapticError } from "../core/errors.ts";
-import type { Cause } from "../core/llama-failure.ts";
 import type { ModelFacts } from "../core/model.ts";
 import { planModel } from "../core/plan.ts";
 import { planInput } from "../core/plan-input.ts";
-import type { PlanInput, PlanResult } from "../core/plan-types.ts";
-import { engineProtocol } from "../core/rpc.ts";
+import type { LocalDevice, LocalShare, PlanInput, PlanResult } from "../core/plan-types.ts";
 import type { BackendSnapshot, CoordinatorSnapshot, EngineFacts } from "../core/snapshot.ts";
 import type { Grant } from "./admission.ts";
 import type { CatalogEntry } from "./catalog.ts";
-import type { Prepared } from "./launch.ts";
+import type { Prepared } from "./child.ts";
+import type { KnownEngine } from "./known-engine.ts";
 import type { Monitor } from "./monitor.ts";
 import type { Ports } from "./ports.ts";
 import { Supervisor } from "./supervisor.ts";
@@ -28,6 +27,7 @@ export interface Planned {
 export interface FleetOptions {
   readonly config: Config;
   readonly monitor: Monitor;
+  readonly engine: KnownEngine;
 }
 
 export class Fleet {
@@ -45,21 +45,17 @@ export class Fleet {
 
   /** Resolves when the model is ready to answer; loads it first when it is not. */
   async acquire(entry: CatalogEntry, signal: AbortSignal): Promise<Grant> {
-    if (!this.#options.config.sharding) {
-      throw new SynapticError("no_backends", `Cannot load ${entry.id}: model sharding is switched off`, {
-        hint: "set model_sharding_enabled to true in the config",
-      });
-    }
     if (this.#closing) throw new SynapticError("shutting_down", "Cannot serve the request: synaptic is shutting down");
     return await this.#coordinator(entry).acquire(signal);
   }
 
-  /** What would be done with a model now, backends that it or an idle model holds included. */
+  /** What would be done with a model now; what it or an idle model holds is taken for free. */
   async plan(entry: CatalogEntry, signal: AbortSignal): Promise<Planned> {
     await this.#options.monitor.refresh();
-    const engine = await this.#ports.llama.engine(signal);
+    const engine = await this.#options.engine.use(signal);
     const { path, facts } = await this.#ports.models.read(entry.path, { signal });
-    const result = planModel(this.#input(entry.id, { path, facts, engine, withLeased: true }));
+    const givers = [entry.id, ...this.#idle(entry.id).map(([model]) => model)];
+    const result = planModel(this.#input(entry.id, { path, facts, engine, givers }));
     const command = result.ok ? [engine.path, ...coordinatorArgs(result.plan, "PORT")] : [];
     return { result, facts, engine, command };
   }
@@ -96,7 +92,9 @@ export class Fleet {
     const created = new Supervisor(this.#ports, {
       model: entry.id,
       prepare: (signal) => this.#inTurn(() => this.#prepare(entry, signal)),
-      onFailure: (cause) => this.#blame(cause),
+      onFailure: ({ endpoint, error }) => {
+        if (endpoint) this.#options.monitor.reportLost(endpoint, error.message);
+      },
     });
     this.#coordinators.set(entry.id, created);
     return created;
@@ -108,64 +106,90 @@ export class Fleet {
     return mine;
   }
 
-  #blame(cause: Cause): void {
-    this.#ports.log.error(cause.error.message);
-    if (cause.endpoint) this.#options.monitor.reportLost(cause.endpoint, "refused llama-server's connection");
-  }
-
   /** Probes, plans on what is free, and ends idle models one by one, the longest unused first, until it fits. */
   async #prepare(entry: CatalogEntry, signal: AbortSignal): Promise<Prepared> {
-    const { monitor } = this.#options;
-    const engine = await this.#ports.llama.engine(signal);
-    monitor.setEngineProtocol(engineProtocol(engine));
+    const { monitor, config } = this.#options;
+    signal.throwIfAborted();
+    if (!config.sharding) {
+      throw new SynapticError("no_backends", `Cannot load ${entry.id}: model sharding is switched off`, {
+        hint: "set model_sharding_enabled to true in the config",
+      });
+    }
+    const engine = await this.#options.engine.use(signal);
     const { path, facts } = await this.#ports.models.read(entry.path, { signal });
+    const planWith = (givers: readonly string[]) => planModel(this.#input(entry.id, { path, facts, engine, givers }));
     for (;;) {
       await monitor.refresh();
       signal.throwIfAborted();
-      const result = planModel(this.#input(entry.id, { path, facts, engine, withLeased: false }));
+      const result = planWith([]);
       if (result.ok) {
         const { plan } = result;
         const lease = await monitor.lease(
           plan.backends.map(({ endpoint }) => endpoint),
           entry.id,
         );
-        return { plan, facts, lease, enginePath: engine.path, env: settingsFor(this.#options.config, entry.id).env };
+        return { plan, facts, lease, enginePath: engine.path, env: settingsFor(config, entry.id).env };
       }
-      const idle = this.#longestIdle(entry.id);
-      if (!idle) throw this.#refusal(entry.id, result.refusal);
-      this.#ports.log.info(`unloading ${idle.snapshot().model} to make room for ${entry.id}`);
-      await idle.unload();
+      const idle = this.#idle(entry.id);
+      const [first] = idle;
+      // None is ended for a model that would not fit even then.
+      if (!first || !planWith(idle.map(([model]) => model)).ok) throw this.#refusal(entry.id, planWith);
+      const [model, coordinator] = first;
+      this.#ports.log.info(`unloading ${model} to make room for ${entry.id}`);
+      await coordinator.unload();
     }
   }
 
-  #longestIdle(except: string): Supervisor | null {
-    const idle = [...this.#coordinators]
-      .filter(([model, coordinator]) => model !== except && coordinator.isIdle())
-      .map(([, coordinator]) => coordinator);
-    return idle.sort((a, b) => a.lastUsed() - b.lastUsed())[0] ?? null;
+  /** Those that may be ended for `other`, the longest unused first. */
+  #idle(other: string): readonly (readonly [string, Supervisor])[] {
+    const idle = [...this.#coordinators].filter(([model, coordinator]) => model !== other && coordinator.isIdle());
+    return idle.sort(([, a], [, b]) => a.lastUsed() - b.lastUsed());
   }
 
-  #refusal(model: string, { code, message, hint }: Extract<PlanResult, { ok: false }>["refusal"]): SynapticError {
-    const holders = [...this.#coordinators].filter(([name, other]) => name !== model && other.holdsBackends());
-    if (holders.length === 0) return new SynapticError(code, message, { hint });
-    const names = holders.map(([name]) => name).join(", ");
-    return new SynapticError("no_backends", `Cannot load ${model} now: ${names} is in use on its backends`, {
-      hint: "try again when it is idle",
+  /** Why a model finds no place: it would not fit alone, or others are in use where it would. */
+  #refusal(model: string, planWith: (givers: readonly string[]) => PlanResult): SynapticError {
+    const others = [...this.#coordinators].filter(([name, other]) => name !== model && other.heldPlan());
+    const alone = planWith(others.map(([name]) => name));
+    if (!alone.ok) {
+      const { code, message, hint } = alone.refusal;
+      return new SynapticError(code, message, { hint });
+    }
+    const busy = others.filter(([, other]) => !other.isIdle()).map(([name]) => name);
+    return new SynapticError("no_backends", `Cannot load ${model} now: ${busy.join(", ")} in use on its backends`, {
+      hint: "try again later",
       retryAfterMs: 10_000,
     });
   }
 
-  #input(model: string, { withLeased, ...sources }: InputSources): PlanInput {
+  #input(model: string, { givers, engine, ...sources }: InputSources): PlanInput {
     const { config, monitor } = this.#options;
-    const isUsable = ({ state, lease }: BackendSnapshot) => state === "up" || (withLeased && lease !== null);
-    return planInput({ model, config, backends: monitor.snapshot(), isUsable, ...sources });
+    const isUsable = ({ state, lease }: BackendSnapshot) =>
+      state === "up" || (state === "leased" && lease !== null && givers.includes(lease));
+    const keepers = [...this.#coordinators].filter(([name]) => name !== model && !givers.includes(name));
+    const held = keepers.flatMap(([, coordinator]) => coordinator.heldPlan()?.head.devices ?? []);
+    const localDevices = engine.localDevices.map((device) => lessHeld(device, held));
+    return planInput({
+      model,
+      config,
+      backends: monitor.snapshot(),
+      isUsable,
+      engine: { ...engine, localDevices },
+      ...sources,
+    });
   }
+}
+
+/** What the engine said is free was measured before anything was loaded. */
+function lessHeld(device: LocalDevice, held: readonly LocalShare[]): LocalDevice {
+  const mine = held.filter(({ name }) => name === device.name);
+  const bytes = mine.reduce((sum, share) => sum + share.modelBytes + share.kvBytes + share.computeBytes, 0);
+  return { ...device, freeBytes: Math.max(0, device.freeBytes - bytes) };
 }
 
 interface InputSources {
   readonly path: string;
   readonly facts: ModelFacts;
   readonly engine: EngineFacts;
-  /** Backends that our coordinators hold count as usable: for a plan that is only looked at. */
-  readonly withLeased: boolean;
+  /** Models whose coordinators would give away what they hold. */
+  readonly givers: readonly string[];
 }

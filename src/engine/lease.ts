@@ -36,9 +36,8 @@ export function createLease(ports: RpcPort & { readonly log: Logger }, options: 
   const watch = async (endpoint: Endpoint, onLost: LossListener): Promise<void> => {
     const lose = (detail: string) => {
       if (released.signal.aborted) return;
-      const reason = `lost while ${holder} was using it: ${detail}`;
-      options.onLost(endpoint, reason);
-      onLost(endpoint, reason);
+      options.onLost(endpoint, `lost while ${holder} was using it: ${detail}`);
+      onLost(endpoint, detail);
     };
     try {
       const sentinel = await ports.openSentinel(endpoint, { timeoutMs, signal: released.signal, onLost: lose });

@@ -18,6 +18,7 @@ export interface Metrics {
 
 const SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
 
+/** Counters start at zero; they live as long as what this returns. */
 export function createMetrics(): Metrics {
   const registry = new Registry();
   const registers = [registry];

@@ -1,11 +1,10 @@
 /** The engine as one thing: backends, models and coordinators, from start to close; and the snapshot of it all. */
 import type { Config } from "../core/config-types.ts";
-import { engineVerdict } from "../core/engine-versions.ts";
 import { describeError, wrapError } from "../core/errors.ts";
-import { engineProtocol } from "../core/rpc.ts";
-import type { EngineFacts, Snapshot } from "../core/snapshot.ts";
+import type { Snapshot } from "../core/snapshot.ts";
 import { type Catalog, createCatalog } from "./catalog.ts";
 import { Fleet } from "./fleet.ts";
+import { createKnownEngine, type KnownEngine } from "./known-engine.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
 import { createMonitor, type Monitor } from "./monitor.ts";
 import type { Ports } from "./ports.ts";
@@ -26,7 +25,7 @@ export class Runtime {
   readonly #monitor: Monitor;
   readonly #startedAt: string;
   readonly #closing = new AbortController();
-  #engine: EngineFacts | null = null;
+  readonly #engine: KnownEngine;
   #ready = false;
 
   constructor({ config, ports, version }: RuntimeOptions) {
@@ -40,13 +39,16 @@ export class Runtime {
     );
     this.catalog = createCatalog(ports, config);
     this.metrics = createMetrics();
-    this.fleet = new Fleet(ports, { config, monitor: this.#monitor });
+    this.#engine = createKnownEngine(ports, this.#monitor);
+    this.fleet = new Fleet(ports, { config, monitor: this.#monitor, engine: this.#engine });
   }
 
   /** Probes and measures; resolves when the first round is over. The listener need not wait for it. */
   async observe(): Promise<void> {
     this.#monitor.start();
-    await Promise.all([this.#monitor.firstRound, this.#measureEngine()]);
+    // Without an engine it still serves: each request says what is wrong, and the next one looks again.
+    const measured = this.#engine.use(this.#closing.signal).catch(() => {});
+    await Promise.all([this.#monitor.firstRound, measured]);
   }
 
   /** Observes, then loads the preload; `ready` when it is loaded or has failed with its reason. */
@@ -66,7 +68,8 @@ export class Runtime {
       version: this.version,
       startedAt: this.#startedAt,
       ready: this.#ready,
-      engine: this.#engine,
+      engine: this.#engine.facts(),
+      engineFailure: this.#engine.failure(),
       backends: this.#monitor.snapshot(),
       nodes: [],
       coordinators: this.fleet.snapshot(),
@@ -80,21 +83,6 @@ export class Runtime {
     await this.#monitor.stop();
   }
 
-  async #measureEngine(): Promise<void> {
-    const { llama, log } = this.ports;
-    try {
-      const engine = await llama.engine(this.#closing.signal);
-      this.#engine = engine;
-      this.#monitor.setEngineProtocol(engineProtocol(engine));
-      const verdict = engineVerdict(engine, engine.protocol);
-      log.info(`llama-server ${engine.version} found`, { path: engine.path });
-      if (!verdict.ok) log.warn(verdict.warning);
-    } catch (error) {
-      if (!this.#closing.signal.aborted)
-        log.warn(describeError(wrapError("coordinator_failed", "Cannot use llama-server", error)));
-    }
-  }
-
   async #preload(name: string): Promise<void> {
     const { log } = this.ports;
     try {
@@ -104,7 +92,8 @@ export class Runtime {
       if (this.#closing.signal.aborted) return;
       const reason = wrapError("internal", "Cannot preload", error);
       if (reason.code === "model_not_found") log.warn(`Nothing is preloaded: ${describeError(reason)}`);
-      else log.error(describeError(reason));
+      // Why it does not load stands in the log already.
+      else log.warn(`${name} is not preloaded: the next request for it tries again`);
     }
   }
 }

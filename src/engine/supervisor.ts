@@ -1,50 +1,41 @@
 /** Drives one coordinator through its life: carries out the effects of `core/lifecycle`, and lets requests in. */
-import { SynapticError, wrapError } from "../core/errors.ts";
+import { describeError, SynapticError } from "../core/errors.ts";
 import { deadlineOf, INITIAL, transition } from "../core/lifecycle.ts";
 import type { Effect, Lifecycle, LifecycleEvent } from "../core/lifecycle-types.ts";
 import type { Cause } from "../core/llama-failure.ts";
-import type { Proof } from "../core/proof.ts";
+import type { Plan } from "../core/plan-types.ts";
 import type { CoordinatorSnapshot } from "../core/snapshot.ts";
-import { formatDuration, GIB } from "../core/units.ts";
+import { formatDuration } from "../core/units.ts";
 import { type Admission, createAdmission, type Grant } from "./admission.ts";
-import { type Launch, launchCoordinator, type Prepared } from "./launch.ts";
+import type { Prepared } from "./child.ts";
+import { Launch } from "./launch.ts";
 import type { Ports } from "./ports.ts";
 
 export interface SupervisorOptions {
   readonly model: string;
   /** Probes, plans and leases. */
   readonly prepare: (signal: AbortSignal) => Promise<Prepared>;
-  /** The coordinator failed, perhaps because of a backend that the engine named. */
+  /** The coordinator failed, perhaps because of a backend that the engine named. Must not throw. */
   readonly onFailure: (cause: Cause) => void;
 }
 
-/** A load may take this long: a slow link needs about 30 s per GiB (1 Gbit/s: 9 s). */
-const LOAD_BASE_MS = 120_000;
-const LOAD_MS_PER_GIB = 40_000;
-const START = "Cannot start the coordinator";
-
-/** What belongs to the launch under way; `over` fires when its child is gone. */
-interface Current {
-  readonly id: number;
-  readonly over: AbortController;
-  prepared: Prepared | null;
-  launch: Launch | null;
-  proof: Proof | null;
+interface RestWaiter {
+  readonly resolve: () => void;
+  readonly reject: (error: SynapticError) => void;
 }
 
 export class Supervisor {
   readonly #ports: Ports;
   readonly #options: SupervisorOptions;
   readonly #admission: Admission;
-  readonly #restWaiters = new Set<() => void>();
+  readonly #restWaiters = new Set<RestWaiter>();
   readonly #events: LifecycleEvent[] = [];
   #state: Lifecycle = INITIAL;
   #since: number;
-  #current: Current | null = null;
+  #launch: Launch | null = null;
   #cancelTimer = () => {};
   #stepping = false;
-  #starts = 0;
-  #tokensPerSecond: number | null = null;
+  #spawns = 0;
   #lastFailure: SynapticError | null = null;
 
   constructor(ports: Ports, options: SupervisorOptions) {
@@ -57,11 +48,14 @@ export class Supervisor {
   /** Resolves when the model is ready; loads it when it is not. Rejects with why it cannot be, or the signal's reason. */
   acquire(signal: AbortSignal): Promise<Grant> {
     const granted = this.#admission.wait(signal);
-    this.#send({ tag: "wanted" });
+    if (!signal.aborted) this.#send({ tag: "wanted" });
     return granted;
   }
 
-  /** Waits for running requests, then ends the coordinator; resolves when it has ended. */
+  /**
+   * Waits for running requests, then ends the coordinator; resolves when it has ended and its backends are free.
+   * Rejects with `too_busy` when a new request came before the last one had ended.
+   */
   unload(): Promise<void> {
     return this.#end("unload");
   }
@@ -76,8 +70,9 @@ export class Supervisor {
     return this.#state.tag === "ready" && this.#admission.busy() + this.#admission.waiting() === 0;
   }
 
-  holdsBackends(): boolean {
-    return this.#current?.prepared != null;
+  /** What it holds or is about to hold; null when it holds nothing. */
+  heldPlan(): Plan | null {
+    return this.#launch?.prepared()?.plan ?? null;
   }
 
   lastUsed(): number {
@@ -86,24 +81,21 @@ export class Supervisor {
 
   snapshot(): CoordinatorSnapshot {
     const { tag } = this.#state;
-    const { launch, prepared, proof } = this.#current ?? { launch: null, prepared: null, proof: null };
+    const launch = this.#launch?.snapshot() ?? NO_LAUNCH;
     return {
       model: this.#options.model,
       state: tag,
       since: new Date(this.#since).toISOString(),
-      pid: launch?.pid ?? null,
-      progress: tag === "starting" ? (launch?.progress() ?? null) : null,
-      ...this.#admission.load(prepared?.plan.parallel ?? 0),
-      tokensPerSecond: this.#tokensPerSecond,
-      restarts: Math.max(0, this.#starts - 1),
+      ...launch,
+      progress: tag === "starting" ? launch.progress : null,
+      ...this.#admission.load(launch.plan?.parallel ?? 0),
+      restarts: Math.max(0, this.#spawns - 1),
       lastFailure: this.#lastFailure?.message ?? null,
-      plan: prepared && { ...prepared.plan, command: launch?.command ?? [] },
-      proof,
     };
   }
 
   #end(tag: "unload" | "close"): Promise<void> {
-    const rested = new Promise<void>((resolve) => this.#restWaiters.add(resolve));
+    const rested = new Promise<void>((resolve, reject) => this.#restWaiters.add({ resolve, reject }));
     this.#send({ tag });
     if (this.#admission.busy() === 0) this.#send({ tag: "drained", launch: this.#state.launch });
     return rested;
@@ -114,25 +106,43 @@ export class Supervisor {
     this.#events.push(event);
     if (this.#stepping) return;
     this.#stepping = true;
-    for (let next = this.#events.shift(); next; next = this.#events.shift()) this.#step(next);
-    this.#stepping = false;
+    try {
+      for (let next = this.#events.shift(); next; next = this.#events.shift()) this.#step(next);
+    } finally {
+      this.#stepping = false;
+    }
   }
 
   #step(event: LifecycleEvent): void {
-    const { clock, log } = this.#ports;
     const before = this.#state;
-    const [state, effects] = transition(before, event, clock.now());
+    const [state, effects] = transition(before, event, this.#ports.clock.now());
     this.#state = state;
-    if (state.tag !== before.tag) {
-      this.#since = clock.now();
-      log.debug(`coordinator ${state.tag}`, { model: this.#options.model });
-    }
-    for (const effect of effects) this.#apply(effect);
     this.#armTimer();
-    if (["idle", "failed", "closed"].includes(state.tag)) {
-      for (const resolve of this.#restWaiters) resolve();
+    if (state.tag !== before.tag) this.#enter(before);
+    if (event.tag === "refused" && state !== before) this.#ports.log.warn(describeError(event.error));
+    for (const effect of effects) this.#apply(effect);
+    if (state.tag === "idle" || state.tag === "failed" || state.tag === "closed") this.#answerRested();
+  }
+
+  #enter(before: Lifecycle): void {
+    const { clock, log } = this.#ports;
+    const { model } = this.#options;
+    const state = this.#state;
+    log.debug(`coordinator ${state.tag}`, { model });
+    if (state.tag === "failed") log.error(describeError(state.cause));
+    if (state.tag === "stopping" && state.retry !== null && state.cause)
+      log.warn(`${state.cause.message}; trying again`);
+    if (state.tag === "ready") {
+      if (before.tag === "starting") log.info(`ready: ${model}`, { took: formatDuration(clock.now() - this.#since) });
+      for (const { reject } of this.#restWaiters) reject(overtaken(model));
       this.#restWaiters.clear();
     }
+    this.#since = clock.now();
+  }
+
+  #answerRested(): void {
+    for (const { resolve } of this.#restWaiters) resolve();
+    this.#restWaiters.clear();
   }
 
   #armTimer(): void {
@@ -146,113 +156,61 @@ export class Supervisor {
   #apply(effect: Effect): void {
     switch (effect.tag) {
       case "plan":
-        void this.#plan(this.#state.launch);
+        this.#launch = this.#newLaunch();
+        void this.#launch.plan();
         break;
       case "spawn":
-        void this.#spawn(this.#state.launch);
+        this.#spawns++;
+        void this.#launch?.spawn();
         break;
       case "check":
-        void this.#check(this.#state.launch);
+        void this.#launch?.check();
         break;
-      case "grant":
-        this.#grantAll();
+      case "grant": {
+        const target = this.#launch?.target();
+        if (target) this.#admission.grantAll(target);
         break;
+      }
       case "reject":
         this.#lastFailure = effect.error;
         this.#admission.rejectAll(effect.error);
         break;
       case "terminate":
-        this.#current?.launch?.kill("SIGTERM");
+        this.#launch?.terminate();
         break;
       case "kill":
-        this.#ports.log.warn("llama-server does not end on SIGTERM: killing it", { model: this.#options.model });
-        this.#current?.launch?.kill("SIGKILL");
+        this.#launch?.kill();
         break;
       case "release":
-        this.#current?.over.abort();
-        this.#current?.prepared?.lease.release();
-        this.#current = null;
+        this.#launch?.release();
+        this.#launch = null;
+        this.#answerRested();
         break;
       case "blame":
         this.#lastFailure = effect.cause.error;
+        if (this.#state.tag !== "failed") this.#ports.log.warn(`${effect.cause.error.message}${this.#next()}`);
+        this.#launch?.blame(effect.cause.error);
         this.#options.onFailure(effect.cause);
         break;
     }
   }
 
-  #grantAll(): void {
-    const { launch, over } = this.#current ?? {};
-    if (!launch || !over) return;
-    const { url, apiKey } = launch;
-    this.#admission.grantAll({ url, apiKey, gone: over.signal, why: () => this.#lastFailure });
+  /** What the log adds to a failure that is not the end of it. */
+  #next(): string {
+    return this.#state.tag === "starting" ? "; trying again" : "";
   }
 
-  async #plan(id: number): Promise<void> {
-    const current: Current = { id, over: new AbortController(), prepared: null, launch: null, proof: null };
-    this.#current = current;
-    try {
-      const prepared = await this.#options.prepare(current.over.signal);
-      if (current.over.signal.aborted) {
-        prepared.lease.release();
-        return;
-      }
-      current.prepared = prepared;
-      this.#send({ tag: "planned", launch: id });
-    } catch (error) {
-      this.#send({ tag: "refused", launch: id, error: wrapError("coordinator_failed", START, error) });
-    }
-  }
-
-  async #spawn(id: number): Promise<void> {
-    const current = this.#current;
-    if (!current?.prepared) return;
-    const { plan, facts } = current.prepared;
-    const loadMs = Math.round(LOAD_BASE_MS + (facts.fileBytes / GIB) * LOAD_MS_PER_GIB);
-    this.#starts++;
-    this.#tokensPerSecond = null;
-    const layers = plan.backends.map((backend) => `${backend.layers} on ${backend.endpoint}`).join(", ");
-    this.#ports.log.info(`loading ${plan.model}`, { layers: layers || "all local", deadline: formatDuration(loadMs) });
-    try {
-      const launch = await launchCoordinator(this.#ports, current.prepared, {
-        onGreeting: () => this.#send({ tag: "greeted", launch: id, loadMs }),
-        onHealthy: () => this.#send({ tag: "loaded", launch: id }),
-        onExit: (cause) => this.#send({ tag: "exited", launch: id, cause }),
-      });
-      current.launch = launch;
-      // A stop that came while the port was looked for found no child to end.
-      if (this.#state.tag === "stopping") launch.kill("SIGTERM");
-    } catch (error) {
-      this.#send({
-        tag: "exited",
-        launch: id,
-        cause: { error: wrapError("coordinator_failed", START, error), endpoint: null },
-      });
-    }
-  }
-
-  async #check(id: number): Promise<void> {
-    const current = this.#current;
-    if (!current?.launch || !current.prepared) return;
-    try {
-      const { proof, tokensPerSecond } = await current.launch.check(current.over.signal);
-      current.proof = proof;
-      this.#tokensPerSecond = tokensPerSecond;
-      await current.prepared.lease.guard((_, reason) =>
-        this.#send({ tag: "lost", launch: id, error: lostBackend(this.#options.model, reason) }),
-      );
-      this.#ports.log.info(`ready: ${this.#options.model}`, {
-        took: formatDuration(this.#ports.clock.now() - this.#since),
-      });
-      this.#send({ tag: "checked", launch: id, error: null });
-    } catch (error) {
-      if (!current.over.signal.aborted)
-        this.#send({ tag: "checked", launch: id, error: wrapError("coordinator_failed", START, error) });
-    }
+  #newLaunch(): Launch {
+    const { model, prepare } = this.#options;
+    const report = (event: LifecycleEvent) => this.#send(event);
+    return new Launch(this.#ports, { id: this.#state.launch, model, prepare, report });
   }
 }
 
-function lostBackend(model: string, reason: string): SynapticError {
-  return new SynapticError("coordinator_failed", `Lost a backend of ${model}: ${reason}`, {
-    hint: "the next request loads the model on the backends that answer",
+const NO_LAUNCH = { pid: null, progress: null, tokensPerSecond: null, plan: null, proof: null };
+
+function overtaken(model: string): SynapticError {
+  return new SynapticError("too_busy", `Cannot unload ${model}: a new request came before the last one had ended`, {
+    hint: "try again when it is idle",
   });
 }

@@ -124,7 +124,7 @@ describe("args and env that the planner owns", () => {
       ],
       ...["-fit", "--fit", "-np", "--parallel", "-fa", "--flash-attn", "-b", "--batch-size", "-ub", "--ubatch-size"],
       ...["--host", "--port", "--api-key", "-ctk", "--cache-type-k", "-ctv", "--cache-type-v", "-lv", "--verbosity"],
-      ...["-dev", "--device", "-sm", "--split-mode", "-ot", "--override-tensor", "-a", "--alias", "-cram", "-v"],
+      ...["-dev", "--device", "-sm", "--split-mode", "-ot", "--override-tensor", "-a", "--alias", "-v"],
       ...[
         "--ctx-size=512",
         "-c=512",

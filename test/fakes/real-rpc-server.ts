@@ -28,7 +28,8 @@ const PORTS = 12_000;
 const START_TIMEOUT_MS = 15_000;
 const OUTPUT_LIMIT = 64 * 1024;
 
-function freePort(): number {
+/** A loopback port that nobody listens on right now. */
+export function freePort(): number {
   for (;;) {
     const port = FIRST_PORT + Math.floor(Math.random() * PORTS);
     try {

@@ -1,0 +1,72 @@
+/** planInput(): the config's words and the backends as last seen, as the planner takes them. */
+import { describe, expect, test } from "bun:test";
+import { planInput } from "../../src/core/plan-input.ts";
+import type { BackendSnapshot } from "../../src/core/snapshot.ts";
+import { GIB } from "../../src/core/units.ts";
+import { ENGINE } from "../fakes/llama-port.ts";
+import { cpu, endpointOf, modelOf } from "../fixtures/model-facts.ts";
+import { accepted } from "./config-support.ts";
+
+function seen(position: number, more: Partial<BackendSnapshot> = {}): BackendSnapshot {
+  return {
+    endpoint: endpointOf(position),
+    machine: "10.0.0.1",
+    state: "up",
+    since: "2026-11-24T18:00:00.000Z",
+    reason: "",
+    protocol: "8.0.0",
+    rttMs: 0.4,
+    devices: [cpu(8 * GIB)],
+    lease: null,
+    ...more,
+  };
+}
+
+const BACKENDS = [
+  seen(0),
+  seen(1, { state: "down", reason: "connection refused" }),
+  seen(2, { state: "leased", lease: "other" }),
+  seen(3, { state: "unknown" }),
+];
+
+function inputFor(own: Readonly<Record<string, unknown>> = {}) {
+  const rpcBackends = BACKENDS.map(({ endpoint }) => ({ host: endpoint.split(":")[0], port: 50052 }));
+  return planInput({
+    model: "m",
+    path: "/models/m.gguf",
+    config: accepted({ rpc_backends: rpcBackends, synaptic: own }),
+    facts: modelOf(),
+    engine: ENGINE,
+    backends: BACKENDS,
+    isUsable: ({ state }) => state === "up",
+  });
+}
+
+describe("planInput()", () => {
+  test("takes the usable backends, and says of each other why it is left out", () => {
+    const { backends, leftOut } = inputFor();
+    expect(backends).toEqual([{ endpoint: endpointOf(0), machine: "10.0.0.1", devices: [cpu(8 * GIB)] }]);
+    expect(leftOut).toEqual([
+      { endpoint: endpointOf(1), reason: "connection refused" },
+      { endpoint: endpointOf(2), reason: "held by other" },
+      { endpoint: endpointOf(3), reason: "unknown" },
+    ]);
+  });
+
+  test("adds what the owner says of a backend", () => {
+    const own = { backends: [{ endpoint: endpointOf(0), maxMemory: "2GiB", layers: 7, priority: 3 }] };
+    expect(inputFor(own).backends).toMatchObject([{ maxMemoryBytes: 2 * GIB, layers: 7, priority: 3 }]);
+  });
+
+  test("takes the model's own settings before the config's", () => {
+    const settings = { m: { contextSize: 1024, kvType: "q8_0", args: ["--threads", "2"] } };
+    const { options } = inputFor({ contextSize: 8192, placement: "spread", models: { settings } });
+    expect(options).toMatchObject({
+      contextSize: 1024,
+      kvType: "q8_0",
+      extraArgs: ["--threads", "2"],
+      placement: "spread",
+    });
+    expect(inputFor({ contextSize: 8192 }).options).toMatchObject({ contextSize: 8192, placement: "fewest" });
+  });
+});

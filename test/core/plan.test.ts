@@ -1,0 +1,152 @@
+/** planModel(): what a plan states, what a refusal says. Placement: plan-place.test.ts; what holds for every plan: plan-laws.test.ts. */
+import { describe, expect, test } from "bun:test";
+import { coordinatorArgs } from "../../src/core/argv.ts";
+import { GIB, MIB } from "../../src/core/units.ts";
+import {
+  backendsWith,
+  cpu,
+  endpointOf,
+  gpu,
+  layersOf,
+  modelOf,
+  planned,
+  R24,
+  refused,
+} from "../fixtures/model-facts.ts";
+
+describe("a plan", () => {
+  test("states what each backend will hold, as the engine then logs it", () => {
+    const plan = planned({ facts: R24 });
+    expect(plan.totalLayers).toBe(25);
+    expect(plan.offloadedLayers).toBe(25);
+    expect(layersOf(plan)).toEqual([9, 8, 8]);
+    expect(plan.backends.map(({ kvBytes }) => kvBytes / MIB)).toEqual([18, 16, 14]);
+    expect(plan.backends.map(({ modelBytes }) => (modelBytes / MIB).toFixed(2))).toEqual(["14.37", "12.77", "11.42"]);
+    expect((plan.head.modelBytes / MIB).toFixed(2)).toBe("0.24");
+  });
+
+  test("sums a backend's devices, and gives each its index", () => {
+    const devices = [gpu(2 * GIB, 0), cpu(6 * GIB, 1)];
+    const [backend] = planned({ backends: [{ endpoint: endpointOf(0), devices }] }).backends;
+    expect(backend?.devices).toMatchObject([
+      { index: 0, kind: "accelerator", layers: 7 },
+      { index: 1, kind: "cpu", layers: 18 },
+    ]);
+    expect(backend?.layers).toBe(25);
+    expect(backend?.kvBytes).toBe(24 * 16 * MIB);
+    expect(backend?.modelBytes).toBe(2450 * MIB);
+  });
+
+  test("keeps the embeddings on the head node, also when the output head is tied to them and counted again", () => {
+    const facts = modelOf({ outputBytes: 41 * MIB }, { inputBytes: 40 * MIB, tiedOutput: true });
+    const plan = planned({ facts });
+    expect(plan.head.modelBytes).toBe(40 * MIB);
+    expect(plan.backends.at(-1)?.modelBytes).toBe(7 * 100 * MIB + 41 * MIB);
+  });
+
+  test("pads the context as llama.cpp does, and asks for no more than the model was trained for", () => {
+    expect(planned({ options: { contextSize: 5000 } }).contextSize).toBe(5120);
+    expect(planned({ options: { contextSize: null } }).contextSize).toBe(4096);
+    const long = planned({
+      facts: modelOf({ kvElements: 8 }, { trainedContext: 131_072 }),
+      options: { contextSize: null },
+    });
+    expect(long.contextSize).toBe(32_768);
+    expect(long.reasons).toContain("context 32768 of the 131072 trained for; synaptic.contextSize asks for more");
+  });
+
+  test("does as told beyond the trained context, with a reason", () => {
+    const plan = planned({ options: { contextSize: 8192 } });
+    expect(plan.contextSize).toBe(8192);
+    expect(plan.reasons).toContain("context 8192 is beyond the 4096 that the model was trained for");
+  });
+
+  test("counts a quantised cache by its type, with flash attention on", () => {
+    const facts = modelOf({}, { headSize: 100 });
+    const bytes = (kvType: "f16" | "q8_0" | "q4_0") => {
+      const plan = planned({ facts, options: { kvType } });
+      return [plan.kvType, plan.flashAttention, plan.backends.reduce((sum, { kvBytes }) => sum + kvBytes, 0) / MIB];
+    };
+    expect([bytes("f16"), bytes("q8_0"), bytes("q4_0")]).toEqual([
+      ["f16", false, 384],
+      ["q8_0", true, 204],
+      ["q4_0", true, 108],
+    ]);
+  });
+
+  test("says when the cache is only an upper bound", () => {
+    const plan = planned({ facts: modelOf({}, { kvInexact: "some layers see a window" }) });
+    expect(plan.kvInexact).toBe("some layers see a window");
+    expect(plan.reasons).toContain("KV cache is reserved in full: some layers see a window");
+  });
+
+  test("names in its reasons whom it does without, and why", () => {
+    const leftOut = [{ endpoint: endpointOf(9), reason: "connection refused: is rpc-server running there?" }];
+    expect(planned({ leftOut }).reasons).toEqual([
+      "spread: 3 usable backends in proportion to free memory",
+      "without 10.0.0.10:50052: connection refused: is rpc-server running there?",
+    ]);
+    expect(planned({ options: { placement: "fewest" } }).reasons).toEqual(["fewest: 1 of 3 usable backends holds it"]);
+  });
+
+  test("keeps the head node's devices in the split, with 0 where they hold nothing", () => {
+    const localDevices = [{ name: "CUDA0", description: "", freeBytes: 100, totalBytes: 100 }];
+    const plan = planned({ localDevices });
+    expect(plan.head.devices).toMatchObject([{ name: "CUDA0", layers: 0, modelBytes: 0, kvBytes: 0 }]);
+    expect(coordinatorArgs(plan, 1).join(" ")).toContain("--tensor-split 9,8,8,0 ");
+  });
+});
+
+describe("survives", () => {
+  test("names each backend whose loss the others would bear", () => {
+    expect(planned({ backends: backendsWith(2 * GIB, 2 * GIB, 2 * GIB) }).survives).toHaveLength(3);
+    expect(planned({ backends: backendsWith(1.5 * GIB, 1.5 * GIB, 1.5 * GIB) }).survives).toEqual([]);
+    expect(planned({ backends: backendsWith(1.5 * GIB, 1.5 * GIB, 4 * GIB) }).survives).toEqual([
+      endpointOf(0),
+      endpointOf(1),
+    ]);
+  });
+
+  test("counts backends outside of the plan as well", () => {
+    const options = { placement: "fewest" } as const;
+    expect(planned({ options, backends: backendsWith(8 * GIB) }).survives).toEqual([]);
+    expect(planned({ options, backends: backendsWith(8 * GIB, 8 * GIB) }).survives).toEqual([endpointOf(0)]);
+  });
+});
+
+describe("a refusal", () => {
+  test("says what is needed, what is usable, and the context that would fit", () => {
+    const facts = modelOf({}, { trainedContext: 32_768 });
+    const backends = backendsWith(1.6 * GIB, 1.6 * GIB);
+    const { code, text } = refused({ facts, backends, options: { contextSize: 32_768 } });
+    expect(code).toBe("does_not_fit");
+    expect(text).toBe(
+      "Cannot place m on 2 backends: needs 5.5 GiB, 3.0 GiB usable (a context of 4096 tokens fits " +
+        "(synaptic.contextSize); or add a backend or choose a smaller quantisation; see `synaptic plan m`)",
+    );
+    expect(layersOf(planned({ facts, backends, options: { contextSize: 4096 } }))).toHaveLength(2);
+  });
+
+  test("offers no context where none helps", () => {
+    expect(refused({ backends: backendsWith(GIB) }).text).toBe(
+      "Cannot place m on 1 backend: needs 2.8 GiB, 972.8 MiB usable (add a backend or choose a smaller quantisation; " +
+        "see `synaptic plan m`)",
+    );
+  });
+
+  test("explains itself where the memory is enough in all, but not in whole layers", () => {
+    const { text } = refused({ backends: backendsWith(...Array.from({ length: 15 }, () => 220 * MIB)) });
+    expect(text).toContain("needs 2.8 GiB and 46.0 MiB on each further device, 3.1 GiB usable");
+  });
+
+  test("without backends says why each is left out", () => {
+    const leftOut = [{ endpoint: endpointOf(0), reason: "held by other" }];
+    expect(refused({ backends: [], leftOut })).toEqual({
+      code: "no_backends",
+      text: "Cannot place m: 10.0.0.1:50052 held by other (see `synaptic backends`)",
+    });
+    expect(refused({ backends: [] }).text).toBe(
+      "Cannot place m: no backend is configured (list your rpc-servers under rpc_backends in the config)",
+    );
+  });
+});

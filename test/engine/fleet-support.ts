@@ -1,0 +1,89 @@
+/** A fleet over scripted backends, with models in memory and an engine that loads as planned. */
+import type { Config } from "../../src/core/config-types.ts";
+import type { ModelFacts } from "../../src/core/model.ts";
+import type { CatalogEntry } from "../../src/engine/catalog.ts";
+import { Fleet } from "../../src/engine/fleet.ts";
+import { createKnownEngine } from "../../src/engine/known-engine.ts";
+import { createMonitor } from "../../src/engine/monitor.ts";
+import type { Ports } from "../../src/engine/ports.ts";
+import { accepted } from "../core/config-support.ts";
+import { advanceUntil, createFakeClock } from "../fakes/clock.ts";
+import { type FakeChild, FakeLlama } from "../fakes/llama-port.ts";
+import { createRecordedLog } from "../fakes/log.ts";
+import { ScriptedRpc } from "../fakes/rpc-port.ts";
+import { logOfPlan } from "../fixtures/engine-log.ts";
+import { modelOf } from "../fixtures/model-facts.ts";
+
+export const NEVER = new AbortController().signal;
+
+/** Of 8 GiB each, as ScriptedRpc answers. */
+export const THREE = ["10.0.0.1:50052", "10.0.0.2:50052", "10.0.0.3:50052"] as const;
+
+export function entry(id: string): CatalogEntry {
+  return { id, path: `/models/${id}.gguf`, aliases: [] };
+}
+
+export interface FleetWorld {
+  readonly models?: Readonly<Record<string, ModelFacts>>;
+  /** The `synaptic` key of the config. */
+  readonly own?: Readonly<Record<string, unknown>>;
+  readonly more?: Readonly<Record<string, unknown>>;
+}
+
+export function portsOf(models: Readonly<Record<string, ModelFacts>>) {
+  const llama = new FakeLlama();
+  const clock = createFakeClock();
+  const log = createRecordedLog();
+  const rpc = new ScriptedRpc();
+  const ports: Ports = {
+    clock,
+    log,
+    llama,
+    http: llama,
+    rpc: { probe: rpc.probe.bind(rpc), openSentinel: rpc.openSentinel.bind(rpc) },
+    models: {
+      async read(path) {
+        const id = path.replace(/^.*\/|\.gguf$/g, "");
+        return { path, facts: models[id] ?? modelOf() };
+      },
+      list: async () => ({ models: [], incomplete: null }),
+    },
+    random: { token: () => "secret" },
+  };
+  return { llama, clock, log, rpc, ports };
+}
+
+export function configOf({ own = {}, more = {} }: Omit<FleetWorld, "models">): Config {
+  const backends = THREE.map((endpoint) => ({ host: endpoint.split(":")[0], port: 50052 }));
+  return accepted({ rpc_backends: backends, ...more, synaptic: own });
+}
+
+/** Every child loads as its plan says, at once, unless `onSpawn` is set otherwise. */
+export async function setUp({ models = {}, ...world }: FleetWorld = {}) {
+  const parts = portsOf(models);
+  const { ports, rpc, clock, llama } = parts;
+  const config = configOf(world);
+  const monitor = createMonitor(
+    { ...rpcOf(rpc), clock, log: ports.log },
+    { ...config.probe, backends: config.backends.map(({ endpoint }) => endpoint) },
+  );
+  const fleet = new Fleet(ports, { config, monitor, engine: createKnownEngine(ports, monitor) });
+  const loadAsPlanned = (child: FakeChild) => {
+    const plan = fleet.snapshot().find((each) => each.plan?.command.includes(child.valueOf("--port")))?.plan;
+    if (plan) child.load(logOfPlan(plan));
+  };
+  llama.onSpawn = loadAsPlanned;
+  monitor.start();
+  await monitor.firstRound;
+  /** Loads a model and gives the grant back. */
+  const use = async (id: string): Promise<void> => {
+    (await advanceUntil(clock, fleet.acquire(entry(id), NEVER))).release();
+  };
+  const states = () => Object.fromEntries(fleet.snapshot().map(({ model, state }) => [model, state]));
+  const leases = () => monitor.snapshot().map(({ lease }) => lease);
+  return { ...parts, config, monitor, fleet, loadAsPlanned, use, states, leases };
+}
+
+function rpcOf(rpc: ScriptedRpc) {
+  return { probe: rpc.probe.bind(rpc), openSentinel: rpc.openSentinel.bind(rpc) };
+}

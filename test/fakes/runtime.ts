@@ -1,0 +1,162 @@
+/** A runtime with one model `m`, whose coordinator is loaded, fails and dies when a test says so. */
+import type { ConfigInput } from "../../src/core/config-sources.ts";
+import type { Config } from "../../src/core/config-types.ts";
+import { SynapticError } from "../../src/core/errors.ts";
+import { createAdmission } from "../../src/engine/admission.ts";
+import type { CatalogEntry } from "../../src/engine/catalog.ts";
+import { createMetrics, type RequestRecord } from "../../src/engine/metrics.ts";
+import type { Clock, HttpRequest } from "../../src/engine/ports.ts";
+import type { RuntimeView } from "../../src/http/runtime-view.ts";
+import { clock as realClock } from "../../src/io/clock.ts";
+import { requestUpstream } from "../../src/io/http-client.ts";
+import { accepted } from "../core/config-support.ts";
+import { createRecordedLog, type RecordedLog } from "./log.ts";
+
+export interface FakeRuntimeOptions {
+  /** Where the coordinator listens. */
+  readonly url: string;
+  readonly apiKey?: string;
+  readonly clock?: Clock;
+  /** Ids beside `m`. */
+  readonly models?: readonly string[];
+  /** The file's own `synaptic` key. */
+  readonly own?: Readonly<Record<string, unknown>>;
+  readonly env?: ConfigInput["env"];
+  /** On top of what the file says. */
+  readonly config?: Partial<Config>;
+  /** False: nothing is granted until `load()`. */
+  readonly loaded?: boolean;
+}
+
+export interface FakeRuntime extends RuntimeView {
+  readonly log: RecordedLog;
+  /** What the requests were recorded as. */
+  readonly records: readonly RequestRecord[];
+  /** Requests that hold a grant. */
+  busy(): number;
+  waiting(): number;
+  /** Grants so far. */
+  granted(): number;
+  /** Resolves as soon as nobody holds a grant. */
+  idle(): Promise<void>;
+  load(): void;
+  /** Rejects all who wait. */
+  refuse(error: SynapticError): void;
+  /** The coordinator's process ends; the next request is let in to a new one at the same address. */
+  die(error: SynapticError): void;
+  progress: number | null;
+  plannedAs: Awaited<ReturnType<RuntimeView["plan"]>> | null;
+  readonly unloaded: string[];
+}
+
+/** The small config of a test: sharding over one backend that nobody asks. */
+export function testConfig({ own = {}, env = {}, config = {} }: Omit<FakeRuntimeOptions, "url">): Config {
+  const resolved = accepted({ rpc_backends: [{ host: "10.0.0.1" }], synaptic: own }, { env });
+  const merged = { ...resolved, ...config };
+  // Not enumerable, so a spread leaves it out.
+  return Object.defineProperty(merged, "apiKey", { value: config.apiKey ?? resolved.apiKey, enumerable: false });
+}
+
+export function createFakeRuntime(options: FakeRuntimeOptions): FakeRuntime {
+  const clock = options.clock ?? realClock;
+  const log = createRecordedLog();
+  const metrics = createMetrics();
+  const records: RequestRecord[] = [];
+  const idle: (() => void)[] = [];
+  const admission = createAdmission(clock, () => {
+    for (const resolve of idle.splice(0)) resolve();
+  });
+  const entries: CatalogEntry[] = ["m", ...(options.models ?? [])].map((id) => ({ id, path: `/m/${id}`, aliases: [] }));
+  let loaded = options.loaded ?? true;
+  let granted = 0;
+  let process = { gone: new AbortController(), why: null as SynapticError | null };
+
+  const letIn = (): void => {
+    granted += admission.waiting();
+    const { gone } = process;
+    const why = process;
+    const { url, apiKey = "upstream-key" } = options;
+    admission.grantAll({ url, apiKey, gone: gone.signal, why: () => why.why });
+  };
+
+  const runtime: FakeRuntime = {
+    version: "1.2.3",
+    config: testConfig(options),
+    ports: { clock, log, http: { request: (url: string, request: HttpRequest) => requestUpstream(url, request) } },
+    catalog: {
+      list: () => Promise.resolve(entries),
+      async find(name) {
+        const entry = entries.find(({ id }) => id === name);
+        if (entry) return entry;
+        throw new SynapticError("model_not_found", `The model '${name}' does not exist`, { param: "model" });
+      },
+    },
+    fleet: {
+      acquire(_, signal) {
+        const grant = admission.wait(signal);
+        if (loaded) letIn();
+        return grant;
+      },
+      progress: () => runtime.progress,
+      reason: () => (loaded ? "sharded over 10.0.0.1:50052" : "loads on demand"),
+      async unload(model) {
+        runtime.unloaded.push(model);
+      },
+    },
+    metrics: {
+      record(request) {
+        records.push(request);
+        metrics.record(request);
+      },
+      render: (snapshot) => metrics.render(snapshot),
+    },
+    snapshot: () => ({
+      version: "1.2.3",
+      startedAt: "2026-11-24T18:00:00.000Z",
+      ready: loaded,
+      engine: null,
+      engineFailure: null,
+      backends: [],
+      nodes: [],
+      coordinators: [],
+    }),
+    async plan(model) {
+      await runtime.catalog.find(model);
+      if (runtime.plannedAs) return runtime.plannedAs;
+      throw new SynapticError("does_not_fit", "Cannot place m: needs 2 GiB, 1 GiB free");
+    },
+    log,
+    records,
+    busy: admission.busy,
+    waiting: admission.waiting,
+    granted: () => granted,
+    idle: () => (admission.busy() === 0 ? Promise.resolve() : new Promise((resolve) => idle.push(resolve))),
+    load() {
+      loaded = true;
+      letIn();
+    },
+    refuse: (error) => admission.rejectAll(error),
+    die(error) {
+      process.why = error;
+      process.gone.abort();
+      process = { gone: new AbortController(), why: null };
+    },
+    progress: null,
+    plannedAs: null,
+    unloaded: [],
+  };
+  return runtime;
+}
+
+/** A chat request to `m`. */
+export function chat(more: Readonly<Record<string, unknown>> = {}): string {
+  return JSON.stringify({ model: "m", messages: [{ role: "user", content: "hi" }], ...more });
+}
+
+/** As a client sends it. */
+export function post(
+  body: string | Uint8Array | ReadableStream,
+  headers: Readonly<Record<string, string>> = {},
+): RequestInit {
+  return { method: "POST", body, headers: { "content-type": "application/json", ...headers } };
+}
