@@ -1,5 +1,6 @@
 /** The composition root: joins the world (io/) with the commands (cli/), and sets the exit code. */
 import { homedir } from "node:os";
+import { join, resolve } from "node:path";
 import { version as packageVersion } from "../package.json";
 import type { Host } from "./cli/host.ts";
 import { runProgram } from "./cli/program.ts";
@@ -12,7 +13,7 @@ import { listen } from "./io/http-server.ts";
 import { createLlamaPort } from "./io/llama-process.ts";
 import { createLogger } from "./io/log.ts";
 import { listModelFiles, readModel } from "./io/model-files.ts";
-import { handleSignals, raiseFetchLimit } from "./io/process.ts";
+import { handleOutputErrors, handleSignals, raiseFetchLimit } from "./io/process.ts";
 import { random } from "./io/random.ts";
 import { saveReport } from "./io/report-file.ts";
 import { openSentinel, probeBackend } from "./io/rpc-client.ts";
@@ -21,6 +22,7 @@ import { openSentinel, probeBackend } from "./io/rpc-client.ts";
 declare const SYNAPTIC_VERSION: string | undefined;
 
 raiseFetchLimit();
+handleOutputErrors();
 
 const host: Host = {
   version: typeof SYNAPTIC_VERSION === "undefined" ? `${packageVersion}+source` : SYNAPTIC_VERSION,
@@ -35,6 +37,7 @@ const host: Host = {
       cwd: process.cwd(),
       serving,
     }),
+  absolute: (path) => (path.startsWith("~/") ? join(homedir(), path.slice(2)) : resolve(path)),
   ports: (config: Config, level) =>
     ({
       clock,
@@ -50,4 +53,6 @@ const host: Host = {
   saveReport,
 };
 
-process.exitCode = await runProgram(host, process.argv.slice(2));
+const code = await runProgram(host, process.argv.slice(2));
+// It is 1 already when the answer could not be written.
+process.exitCode ||= code;

@@ -2,8 +2,17 @@
 import type { Config, ConfigBackend, ModelSettings } from "../core/config-types.ts";
 import { formatBytes, formatDuration } from "../core/units.ts";
 
+export interface CheckOptions {
+  readonly json: boolean;
+  readonly write: (text: string) => void;
+}
+
 /** Writes one line per value, then the warnings, and returns the exit code; keys and variables are named, never shown. */
-export function checkCommand(config: Config, write: (text: string) => void): number {
+export function checkCommand(config: Config, { json, write }: CheckOptions): number {
+  if (json) {
+    write(`${JSON.stringify(publicConfig(config), null, 2)}\n`);
+    return 0;
+  }
   const rows = configRows(config);
   const nameWidth = Math.max(...rows.map(([name]) => name.length));
   const valueWidth = Math.min(44, Math.max(...rows.map(([, value]) => value.length)));
@@ -13,6 +22,21 @@ export function checkCommand(config: Config, write: (text: string) => void): num
   }
   for (const warning of config.warnings) write(`${warning === config.warnings[0] ? "\n" : ""}warning: ${warning}\n`);
   return 0;
+}
+
+/** All values under the names that `sources` has for them. */
+function publicConfig(config: Config) {
+  const { keys, apiKey, models, ...rest } = config;
+  const settings = Object.entries(models.settings).map(([id, { env, ...shown }]) => [
+    id,
+    { ...shown, ...(env && { env: Object.keys(env) }) },
+  ]);
+  return {
+    ...rest,
+    models: { ...models, settings: Object.fromEntries(settings) },
+    keys: keys.map(({ name, scopes }) => ({ name, scopes })),
+    apiKey: apiKey === null ? null : "set, not shown",
+  };
 }
 
 /** Name, value, source; the source is empty on the lines that belong to the one above. */

@@ -12,7 +12,8 @@ export interface Client {
   post(path: string, body: unknown, signal: AbortSignal): Promise<Response>;
 }
 
-const ANSWER_MS = 10_000;
+/** A plan probes the backends first, dead ones among them, and reads the model's header. */
+const ANSWER_MS = 30_000;
 /** A synaptic on loopback that runs answers within a few milliseconds. */
 const HELLO_MS = 1_500;
 
@@ -40,22 +41,22 @@ export function createClient(http: HttpPort, url: string, apiKey: string | null)
 }
 
 /** A client of the synaptic that runs at the configured address, or null when nobody answers there.
- *  @throws SynapticError when somebody does who is no synaptic, or refuses us. */
+ *  @throws SynapticError when somebody does who is no synaptic, refuses us, or only takes the connection. */
 export async function findRunning(http: HttpPort, config: Config): Promise<Client | null> {
   const url = listenUrl(config);
-  if (url.endsWith(":0")) return null;
-  let response: Response;
+  if (config.listen.port === 0) return null;
+  const signal = AbortSignal.timeout(HELLO_MS);
   try {
-    response = await http.request(`${url}/healthz`, {
-      method: "GET",
-      headers: {},
-      signal: AbortSignal.timeout(HELLO_MS),
-    });
+    const response = await http.request(`${url}/healthz`, { method: "GET", headers: {}, signal });
+    const text = await response.text();
+    if (response.status === 200 && text.includes('"status"')) return createClient(http, url, config.apiKey);
   } catch {
-    return null;
+    if (!signal.aborted) return null;
+    // Perhaps a synaptic that was stopped or is overloaded: what it holds must not be probed by us as well.
+    throw new SynapticError("upstream_timeout", `Cannot ask ${url}: no answer within ${HELLO_MS / 1000} s`, {
+      hint: "see what listens there; with --port 0 this command asks nobody and probes the backends itself",
+    });
   }
-  const text = await response.text();
-  if (response.status === 200 && text.includes('"status"')) return createClient(http, url, config.apiKey);
   throw new SynapticError("config_invalid", `Cannot ask ${url}: what answers there is not synaptic`, {
     hint: "set synaptic.listen or --port to where synaptic runs",
   });

@@ -29,6 +29,8 @@ export interface Host {
   /** The talk: stderr. */
   talk(text: string): void;
   loadConfig(options: LoadConfigOptions): Promise<Config>;
+  /** A path as typed, `~/` included. */
+  absolute(path: string): string;
   ports(config: Config, level: LogLevel): Ports;
   /** @throws SynapticError `config_invalid` when the address cannot be listened on. */
   listen(options: ListenOptions): Listener;

@@ -4,9 +4,11 @@ import type { Config } from "../core/config-types.ts";
 import { SynapticError } from "../core/errors.ts";
 import type { Plan } from "../core/plan-types.ts";
 import type { Snapshot } from "../core/snapshot.ts";
+import type { Ports } from "../engine/ports.ts";
 import { Runtime } from "../engine/runtime.ts";
 import { findRunning } from "./client.ts";
 import type { Host } from "./host.ts";
+import { idForServer, resolveModel } from "./model.ts";
 import { renderBackends, renderPlan, renderStatus } from "./render.ts";
 
 export interface LookOptions {
@@ -14,11 +16,11 @@ export interface LookOptions {
   readonly json: boolean;
 }
 
-/** Exit code 1 when a backend is not usable. */
+/** Exit code 1 when a backend is not usable, or there is none. */
 export async function backendsCommand(host: Host, { config, json }: LookOptions): Promise<number> {
   const { backends } = await look(host, config);
   host.write(json ? toJson(backends) : renderBackends(backends));
-  return backends.every(({ state }) => state === "up" || state === "leased") ? 0 : 1;
+  return backends.length > 0 && backends.every(({ state }) => state === "up" || state === "leased") ? 0 : 1;
 }
 
 /** Needs a running synaptic. */
@@ -36,6 +38,7 @@ export async function statusCommand(host: Host, { config, json }: LookOptions): 
 
 type PlanAnswer = Plan & { readonly command: readonly string[] };
 
+/** Throws the refusal, with exit code 1, when the model cannot be placed. */
 export async function planCommand(
   host: Host,
   { config, json, model }: LookOptions & { readonly model: string },
@@ -55,36 +58,47 @@ function survival({ survives, backends }: Plan): string {
   return `- survives the loss of any one of: ${survives.join(", ")}`;
 }
 
-async function planOf(host: Host, config: Config, model: string): Promise<PlanAnswer> {
-  const ports = host.ports(config, "warn");
-  const client = await findRunning(ports.http, config);
-  // Our own server's answer, rendered only.
-  if (client) return (await client.get(`/synaptic/plan?model=${encodeURIComponent(model)}`)) as PlanAnswer;
-  const runtime = new Runtime({ config: withModel(config, model), ports, version: host.version });
-  try {
-    await runtime.observe();
+async function planOf(host: Host, given: Config, name: string): Promise<PlanAnswer> {
+  // What is wrong with backends and engine stands in the plan's reasons, or in the refusal.
+  const ports = host.ports(given, "error");
+  const client = await findRunning(ports.http, given);
+  if (client) {
+    const id = idForServer(host, given, name, client);
+    // Our own server's answer, rendered only.
+    return (await client.get(`/synaptic/plan?model=${encodeURIComponent(id)}`)) as PlanAnswer;
+  }
+  const { config, model } = resolveModel(host, given, name);
+  return await withRuntime(host, { config, ports }, async (runtime) => {
     const { result, command } = await runtime.plan(model, host.stopping);
     if (result.ok) return { ...result.plan, command };
     throw new SynapticError(result.refusal.code, result.refusal.message, { hint: result.refusal.hint });
-  } finally {
-    await runtime.close();
-  }
-}
-
-/** A model given as the path of a GGUF file need not be in the config: on the command line it is the user's own word. */
-export function withModel(config: Config, model: string): Config {
-  return model.toLowerCase().endsWith(".gguf") ? Object.assign(Object.create(config), { preload: model }) : config;
+  });
 }
 
 async function look(host: Host, config: Config): Promise<Snapshot> {
   const ports = host.ports(config, "warn");
   const client = await findRunning(ports.http, config);
   if (client) return await client.status();
+  return await withRuntime(host, { config, ports }, async (runtime) => runtime.snapshot());
+}
+
+/** Works on a runtime of our own that has looked around once; it is closed in the end, or as soon as a signal comes. */
+export async function withRuntime<T>(
+  host: Host,
+  { config, ports }: { readonly config: Config; readonly ports: Ports },
+  work: (runtime: Runtime) => Promise<T>,
+): Promise<T> {
+  const { log } = host.ports(config, "warn");
+  for (const warning of config.warnings) log.warn(warning);
   const runtime = new Runtime({ config, ports, version: host.version });
+  const close = (): void => void runtime.close();
+  host.stopping.addEventListener("abort", close, { once: true });
   try {
     await runtime.observe();
-    return runtime.snapshot();
+    host.stopping.throwIfAborted();
+    return await work(runtime);
   } finally {
+    host.stopping.removeEventListener("abort", close);
     await runtime.close();
   }
 }

@@ -2,6 +2,7 @@
 import { Command, CommanderError } from "commander";
 import type { Config, ConfigFlags } from "../core/config-types.ts";
 import { describeError, exitCode, fromUnknown, SynapticError } from "../core/errors.ts";
+import { nearest } from "../core/nearest.ts";
 import { checkCommand } from "./check.ts";
 import { configSchemaCommand } from "./config.ts";
 import type { Host } from "./host.ts";
@@ -12,13 +13,22 @@ import { serveCommand } from "./serve.ts";
 interface GlobalOptions extends ConfigFlags {
   readonly config?: string | true;
   readonly json?: boolean;
+  readonly verbose?: boolean;
 }
 
 interface ProveFlags {
   readonly prompt: string;
-  readonly maxTokens: string;
+  readonly maxTokens: number;
   readonly out?: string;
 }
+
+const EXAMPLES = `
+Examples:
+  synaptic                                 serve what ~/.synapticllamas.json describes
+  synaptic --config cluster.json           serve what that file describes
+  synaptic backends                        are all rpc-servers up, and what is free there?
+  synaptic plan my-model                   where would its layers go, and does it fit?
+  synaptic prove ./m.gguf --out proof.md   load it, let it speak, and prove the sharding`;
 
 /** Runs the command that the arguments (without program names) ask for; returns the exit code. Never throws. */
 export async function runProgram(host: Host, args: readonly string[]): Promise<number> {
@@ -39,25 +49,15 @@ export async function runProgram(host: Host, args: readonly string[]): Promise<n
   }
 }
 
-function createProgram(host: Host, finish: (code: number) => void): Command {
-  const program = new Command("synaptic")
-    .description("Turns the machines you own into one OpenAI-compatible endpoint")
-    .version(host.version, "--version", "print the version")
-    .option("--config [file]", "configuration (default: ~/.synapticllamas.json)")
-    .option("--host <address>", "listen there (default: 127.0.0.1)")
-    .option("--port <number>", "listen there (default: 11400; 0 takes a free one)")
-    .option("--placement <word>", "fewest, spread or pinned")
-    .option("--context-size <tokens>", "context of the whole cache, shared by the slots")
-    .option("--insecure", "listen beyond loopback without a key")
-    .option("--json", "print one JSON value")
-    .showSuggestionAfterError()
-    .showHelpAfterError("(`synaptic --help` shows all commands)")
-    .exitOverride()
-    .configureOutput({ writeOut: (text) => host.write(text), writeErr: (text) => host.talk(text) });
-
+function createProgram(given: Host, finish: (code: number) => void): Command {
+  const program = createRoot(given);
   const options = () => program.opts<GlobalOptions>();
+  const host: Host = {
+    ...given,
+    ports: (config, level) => given.ports(config, options().verbose ? "debug" : level),
+  };
   const load = (serving: boolean): Promise<Config> => {
-    const { config: path, json: _, ...flags } = options();
+    const { config: path, json: _, verbose: __, ...flags } = options();
     return host.loadConfig({ path, flags, serving });
   };
   const look = async () => ({ config: await load(false), json: options().json ?? false });
@@ -66,8 +66,8 @@ function createProgram(host: Host, finish: (code: number) => void): Command {
   command("serve", "serve (what happens without a command)").action(async () => {
     finish(await serveCommand(host, await load(true)));
   });
-  command("check", "print the configuration and where each value came from").action(async () => {
-    finish(checkCommand(await load(true), host.write));
+  command("check", "check the configuration; print each value and where it came from").action(async () => {
+    finish(checkCommand(await load(true), { json: options().json ?? false, write: host.write }));
   });
   command("backends", "probe the RPC backends").action(async () => finish(await backendsCommand(host, await look())));
   command("status", "what a running synaptic does").action(async () => finish(await statusCommand(host, await look())));
@@ -76,27 +76,53 @@ function createProgram(host: Host, finish: (code: number) => void): Command {
   );
   command("prove <model>", "load, stream, and prove where the layers lie")
     .option("--prompt <text>", "what to ask", "Please recite.")
-    .option("--max-tokens <number>", "how much to hear", "128")
+    .option("--max-tokens <number>", "how much to hear", (text) => positive(text, "--max-tokens"), 128)
     .option("--out <file>", "also write the report there, in Markdown")
-    .action(async (model: string, { prompt, maxTokens, out }: ProveFlags) => {
-      const tokens = positive(maxTokens, "--max-tokens");
-      finish(await proveCommand(host, { ...(await look()), model, prompt, maxTokens: tokens, out }));
+    .action(async (model: string, flags: ProveFlags) => {
+      const { prompt, maxTokens, out } = flags;
+      finish(await proveCommand(host, { ...(await look()), model, prompt, maxTokens, out }));
     });
   command("config", "about the configuration file")
     .command("schema")
     .description("print its JSON Schema")
     .action(() => finish(configSchemaCommand(host.write)));
-  program.action(async () => {
+  return program.allowExcessArguments().action(async () => {
     const [unknown] = program.args;
-    if (unknown !== undefined) throw unknownCommand(unknown);
+    if (unknown !== undefined) throw unknownCommand(unknown, program);
     finish(await serveCommand(host, await load(true)));
   });
-  for (const each of [program, ...program.commands]) each.exitOverride();
-  return program;
 }
 
-function unknownCommand(word: string): SynapticError {
-  return new SynapticError("usage", `Unknown command: ${word}`, { hint: "`synaptic --help` shows all commands" });
+/** The program with its options, which every command takes as well. */
+function createRoot(host: Host): Command {
+  return new Command("synaptic")
+    .description("Turns the machines you own into one OpenAI-compatible endpoint")
+    .usage("[command] [options]")
+    .version(host.version, "--version", "print the version")
+    .helpOption("-h, --help", "print this help; after a command, that command's")
+    .helpCommand("help [command]", "print this help, or that of a command")
+    .option("--config [file]", "configuration (default: ~/.synapticllamas.json)")
+    .option("--host <address>", "listen, or find the running synaptic, there (default: 127.0.0.1)")
+    .option("--port <number>", "listen, or find it, there (default: 11400; serving, 0 takes a free one)")
+    .option("--placement <word>", "fewest, spread or pinned")
+    .option("--context-size <tokens>", "context of the whole cache, shared by the slots")
+    .option("--insecure", "listen beyond loopback without a key")
+    .option("--json", "print the answer as one JSON value")
+    .option("--verbose", "also print what llama-server logs")
+    .addHelpText("after", ({ command }) => (command.parent ? "" : EXAMPLES))
+    .configureHelp({ showGlobalOptions: true })
+    .showSuggestionAfterError()
+    .showHelpAfterError("(`synaptic --help` shows all commands)")
+    .exitOverride()
+    .configureOutput({ writeOut: (text) => host.write(text), writeErr: (text) => host.talk(text) });
+}
+
+function unknownCommand(word: string, { commands }: Command): SynapticError {
+  const names = commands.map((command) => command.name());
+  const meant = names.find((name) => name.startsWith(word)) ?? nearest(word, names);
+  return new SynapticError("usage", `Unknown command: ${word}`, {
+    hint: meant ? `did you mean \`synaptic ${meant}\`?` : "`synaptic --help` shows all commands",
+  });
 }
 
 function positive(text: string, flag: string): number {

@@ -2,16 +2,18 @@
 import type { Config } from "../core/config-types.ts";
 import { SynapticError } from "../core/errors.ts";
 import type { CoordinatorSnapshot, Snapshot } from "../core/snapshot.ts";
-import { createSseReader } from "../core/sse.ts";
-import { Runtime } from "../engine/runtime.ts";
+import type { Ports } from "../engine/ports.ts";
 import { createApp } from "../http/app.ts";
 import { type Client, createClient, findRunning, readAnswer } from "./client.ts";
 import type { Host } from "./host.ts";
-import { withModel } from "./look.ts";
-import { renderReport, type Speech } from "./report.ts";
+import { listenTo } from "./listen.ts";
+import { withRuntime } from "./look.ts";
+import { idForServer, resolveModel } from "./model.ts";
+import { renderReport } from "./report.ts";
 
 export interface ProveOptions {
   readonly config: Config;
+  /** As typed: an id, or the path of a GGUF file. */
   readonly model: string;
   readonly prompt: string;
   readonly maxTokens: number;
@@ -23,24 +25,55 @@ export interface ProveOptions {
 export async function proveCommand(host: Host, options: ProveOptions): Promise<number> {
   const ports = host.ports(options.config, "info");
   const client = await findRunning(ports.http, options.config);
-  return client ? await proveThrough(host, client, options) : await proveAlone(host, options);
+  if (!client) return await proveAlone(host, options);
+  const model = idForServer(host, options.config, options.model, client);
+  ports.log.info(`a synaptic runs at ${client.url}: it is asked to load ${model}`);
+  const stop = tellProgress(ports, client, model);
+  try {
+    return await proveThrough(host, client, { ...options, model });
+  } finally {
+    stop();
+  }
+}
+
+const PROGRESS_MS = 1_000;
+
+/** A load may take minutes: in our own process the log tells, of another server we ask. Returns what ends it. */
+function tellProgress({ clock, log }: Ports, client: Client, model: string): () => void {
+  let told = 0;
+  let cancel = () => {};
+  const ask = async (): Promise<void> => {
+    const snapshot = await client.status().catch(() => null);
+    const progress = snapshot?.coordinators.find((coordinator) => coordinator.model === model)?.progress ?? 0;
+    if (Math.floor(progress * 10) > told) log.info(`loading ${model}: ${Math.round(progress * 100)} %`);
+    told = Math.max(told, Math.floor(progress * 10));
+    if (!stopped) again();
+  };
+  const again = () => {
+    cancel = clock.after(PROGRESS_MS, () => void ask());
+  };
+  let stopped = false;
+  again();
+  return () => {
+    stopped = true;
+    cancel();
+  };
 }
 
 /** Nobody serves: runs the same server on a port of its own, for the time of the proof. */
 async function proveAlone(host: Host, options: ProveOptions): Promise<number> {
-  const config = withModel(options.config, options.model);
+  const { config, model } = resolveModel(host, options.config, options.model);
   const ports = host.ports(config, "info");
-  const runtime = new Runtime({ config, ports, version: host.version });
-  const app = createApp(runtime);
-  const listener = host.listen({ host: "127.0.0.1", port: 0, fetch: (request) => app.fetch(request) });
-  try {
-    await runtime.observe();
-    return await proveThrough(host, createClient(ports.http, listener.url, config.apiKey), options);
-  } finally {
-    const stopped = listener.stop(0);
-    await runtime.close();
-    await stopped;
-  }
+  return await withRuntime(host, { config, ports }, async (runtime) => {
+    const app = createApp(runtime);
+    const listener = host.listen({ host: "127.0.0.1", port: 0, fetch: (request) => app.fetch(request) });
+    try {
+      const client = createClient(ports.http, listener.url, config.apiKey);
+      return await proveThrough(host, client, { ...options, model });
+    } finally {
+      await listener.stop(0);
+    }
+  });
 }
 
 async function proveThrough(host: Host, client: Client, options: ProveOptions): Promise<number> {
@@ -48,7 +81,8 @@ async function proveThrough(host: Host, client: Client, options: ProveOptions): 
   const speech = await listenTo(host, client, options);
   const snapshot = await client.status();
   const coordinator = coordinatorOf(snapshot, speech.model);
-  const report = renderReport({ snapshot, coordinator, speech });
+  const at = new Date(host.ports(options.config, "info").clock.now());
+  const report = renderReport({ snapshot, coordinator, speech, at });
   if (options.json) host.write(`${JSON.stringify({ proven: report.proven, speech, ...coordinator }, null, 2)}\n`);
   else host.write(report.text);
   if (options.out) {
@@ -64,50 +98,4 @@ function coordinatorOf(snapshot: Snapshot, model: string): CoordinatorSnapshot {
   throw new SynapticError("coordinator_failed", `Cannot prove ${model}: its coordinator is gone`, {
     hint: "see `synaptic status`",
   });
-}
-
-/** Streams one completion to the terminal (stderr, so that stdout is the report) and measures it. */
-async function listenTo(host: Host, client: Client, { model, prompt, maxTokens }: ProveOptions): Promise<Speech> {
-  const body = {
-    model,
-    messages: [{ role: "user", content: prompt }],
-    stream: true,
-    stream_options: { include_usage: true },
-    max_tokens: maxTokens,
-    temperature: 0,
-  };
-  const response = await client.post("/v1/chat/completions", body, host.stopping);
-  if (!response.ok || !response.body) await readAnswer(client.url, response);
-  const read = createSseReader();
-  const decoder = new TextDecoder();
-  let speech: Speech = { model, text: "", promptPerSecond: null, tokensPerSecond: null };
-  for await (const bytes of response.body ?? []) {
-    for (const event of read(decoder.decode(bytes, { stream: true }))) {
-      const next = take(speech, event);
-      host.talk(next.text.slice(speech.text.length));
-      speech = next;
-    }
-  }
-  host.talk("\n");
-  return speech;
-}
-
-interface Chunk {
-  readonly model?: string;
-  readonly choices?: readonly { readonly delta?: { readonly content?: string | null } }[];
-  readonly timings?: { readonly prompt_per_second?: number; readonly predicted_per_second?: number };
-  readonly error?: { readonly message?: string };
-}
-
-function take(speech: Speech, event: string): Speech {
-  if (event === "[DONE]") return speech;
-  // llama-server's chunk: every field is optional here, and a missing one only leaves a gap in the report.
-  const chunk = JSON.parse(event) as Chunk;
-  if (chunk.error) throw new SynapticError("upstream_error", chunk.error.message ?? "The stream failed");
-  return {
-    model: chunk.model ?? speech.model,
-    text: speech.text + (chunk.choices?.[0]?.delta?.content ?? ""),
-    promptPerSecond: chunk.timings?.prompt_per_second ?? speech.promptPerSecond,
-    tokensPerSecond: chunk.timings?.predicted_per_second ?? speech.tokensPerSecond,
-  };
 }

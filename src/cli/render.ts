@@ -6,12 +6,17 @@ import { formatBytes } from "../core/units.ts";
 
 type Cell = string | number;
 
-/** Columns as wide as their widest cell; numbers to the right. */
+/** A number with its unit, or the dash that stands where there is none. */
+const QUANTITY = /^(?:-|-?\d+(?:\.\d+)?(?: (?:[KMGT]i)?B| ms)?)$/;
+
+/** Columns as wide as their widest cell; quantities to the right. */
 export function table(header: readonly string[], rows: readonly (readonly Cell[])[]): string {
   const all = [header, ...rows];
-  const widths = header.map((_, column) => Math.max(...all.map((row) => String(row[column] ?? "").length)));
+  const text = (row: readonly Cell[], column: number) => String(row[column] ?? "");
+  const widths = header.map((_, column) => Math.max(...all.map((row) => text(row, column).length)));
   const numeric = header.map(
-    (_, column) => rows.length > 0 && rows.every((row) => /^-?[\d.]+( [KMGT]?i?B)?$/.test(String(row[column] ?? ""))),
+    (_, column) =>
+      rows.every((row) => QUANTITY.test(text(row, column))) && rows.some((row) => text(row, column) !== "-"),
   );
   const line = (row: readonly Cell[]) =>
     row
@@ -95,6 +100,7 @@ export function renderProof(plan: Plan, proof: Proof): string {
 export function renderStatus(snapshot: Snapshot): string {
   const lines = [`synaptic ${snapshot.version}, ${snapshot.ready ? "ready" : "starting"}, since ${snapshot.startedAt}`];
   if (snapshot.engine) lines.push(`llama-server ${snapshot.engine.version} (${snapshot.engine.path})`);
+  if (snapshot.engineFailure) lines.push(`no llama-server: ${snapshot.engineFailure}`);
   return `${lines.join("\n")}\n\n${renderBackends(snapshot.backends)}\n${renderCoordinators(snapshot.coordinators)}`;
 }
 

@@ -1,20 +1,15 @@
 /** The report of `synaptic prove`, in Markdown that reads well in a terminal. Pure. */
-
 import { shellCommand } from "../core/argv.ts";
+import type { Proof } from "../core/proof.ts";
 import type { CoordinatorSnapshot, Snapshot } from "../core/snapshot.ts";
+import type { Speech } from "./listen.ts";
 import { describeSize, renderBackends, renderProof } from "./render.ts";
-
-export interface Speech {
-  readonly model: string;
-  readonly text: string;
-  readonly promptPerSecond: number | null;
-  readonly tokensPerSecond: number | null;
-}
 
 export interface ReportInput {
   readonly snapshot: Snapshot;
   readonly coordinator: CoordinatorSnapshot;
   readonly speech: Speech;
+  readonly at: Date;
 }
 
 export interface Report {
@@ -22,16 +17,15 @@ export interface Report {
   readonly text: string;
 }
 
-export function renderReport({ snapshot, coordinator, speech }: ReportInput): Report {
+export function renderReport({ snapshot, coordinator, speech, at }: ReportInput): Report {
   const { plan, proof } = coordinator;
   const problems = findProblems(coordinator, speech);
   const proven = problems.length === 0;
-  const verdict = proven
-    ? `PROVEN: ${proof?.offloadedLayers} of ${proof?.totalLayers} layers of ${speech.model} lie on ${proof?.backends.length} RPC backends, as planned, and the text above was computed there.`
-    : `NOT PROVEN: ${problems.join("; ")}.`;
+  const verdict =
+    proven && proof ? `PROVEN: ${describeProof(speech.model, proof)}.` : `NOT PROVEN: ${problems.join("; ")}.`;
   const sections = [
     `# Proof of sharding: ${speech.model}`,
-    `synaptic ${snapshot.version}, llama-server ${snapshot.engine?.version ?? "unknown"}, ${new Date().toISOString()}`,
+    `synaptic ${snapshot.version}, llama-server ${snapshot.engine?.version ?? "unknown"}, ${at.toISOString()}`,
     `## Backends\n\n${fence(renderBackends(snapshot.backends))}`,
     plan && proof ? `## Plan against proof\n\n${describeSize(plan)}\n\n${fence(renderProof(plan, proof))}` : "",
     plan
@@ -42,6 +36,12 @@ export function renderReport({ snapshot, coordinator, speech }: ReportInput): Re
     `## Verdict\n\n${verdict}`,
   ];
   return { proven, text: `${sections.filter((section) => section !== "").join("\n\n")}\n` };
+}
+
+function describeProof(model: string, { backends, totalLayers }: Proof): string {
+  const layers = backends.reduce((sum, backend) => sum + backend.layers, 0);
+  const where = backends.length === 1 ? "1 RPC backend" : `${backends.length} RPC backends`;
+  return `${layers} of ${totalLayers} layers of ${model} lie on ${where}, as planned, and the text above was computed there`;
 }
 
 function findProblems({ proof }: CoordinatorSnapshot, { text }: Speech): readonly string[] {
@@ -55,8 +55,11 @@ function findProblems({ proof }: CoordinatorSnapshot, { text }: Speech): readonl
   return problems;
 }
 
+/** Longer than any run of backticks inside: a model may say them. */
 function fence(text: string): string {
-  return `\`\`\`\n${text}\`\`\``;
+  const longest = Math.max(2, ...[...text.matchAll(/`+/g)].map(([run]) => run.length));
+  const marks = "`".repeat(longest + 1);
+  return `${marks}\n${text}${marks}`;
 }
 
 function rate(perSecond: number | null): string {

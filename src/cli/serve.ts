@@ -15,13 +15,32 @@ export async function serveCommand(host: Host, config: Config): Promise<number> 
   const listener = host.listen({ ...config.listen, fetch: (request) => app.fetch(request) });
   ports.log.info(`synaptic ${host.version} listens on ${listener.url}/v1`, { config: config.file ?? "none" });
   for (const warning of config.warnings) ports.log.warn(warning);
-  const started = runtime.start();
+  const started = Promise.all([runtime.start(), tellWhatIsServed(runtime)]);
   await untilStopped(host.stopping);
-  ports.log.info("stopping: waiting for running answers", { atMost: "30 s", hint: "a second signal ends at once" });
+  ports.log.info(isAnswering(runtime) ? ANSWERING : "stopping");
   const stopped = listener.stop(GRACE_MS);
   await runtime.close();
   await Promise.all([stopped, started]);
   return 0;
+}
+
+const ANSWERING = `stopping when the running answers have ended, at the latest in ${GRACE_MS / 1000} s; a second signal ends at once`;
+
+function isAnswering(runtime: Runtime): boolean {
+  return runtime.snapshot().coordinators.some(({ slots, queue }) => slots.busy + queue.length > 0);
+}
+
+const SHOWN_MODELS = 10;
+
+/** A server that can serve nothing says so before the first request does. */
+async function tellWhatIsServed({ config, catalog, ports: { log } }: Runtime): Promise<void> {
+  if (config.sharding && config.backends.length === 0) {
+    log.warn("No backends are configured: list your rpc-servers under rpc_backends in the config");
+  }
+  const ids = (await catalog.list()).map(({ id }) => id);
+  const more = ids.length > SHOWN_MODELS ? ` and ${ids.length - SHOWN_MODELS} more` : "";
+  if (ids.length > 0) log.info(`serves ${ids.slice(0, SHOWN_MODELS).join(", ")}${more}`);
+  else log.warn("No models are configured: name GGUF files under synaptic.models.files, or folders under models.dirs");
 }
 
 function untilStopped(stopping: AbortSignal): Promise<void> {

@@ -18,21 +18,41 @@ const PIPE_GRACE_MS = 500;
 /** The kernel's own SIGKILL when we die, where it is to be had; elsewhere stdin's end does it (`core/argv`). */
 const DEATH_SIGNAL = ["--pdeathsig", "KILL", "--"];
 
-/** The engine is found and measured at the first call; a failure is not kept, so that installing one helps at once. */
+/**
+ * The engine is found and measured at the first call; a failure is not kept, so that installing one helps at once.
+ * Measuring goes on while anybody waits for it: who joins must not fail because the first one left.
+ */
 export function createLlamaPort(configured: readonly string[], environment: Environment) {
-  let known: Promise<EngineFacts> | null = null;
-  return {
-    environment,
-    engine(signal: AbortSignal): Promise<EngineFacts> {
-      known ??= findAndDescribe(configured, environment, signal).catch((error) => {
-        known = null;
-        throw error;
-      });
-      return known;
-    },
-    freePort,
-    spawn: spawnChild,
+  let shared: { readonly facts: Promise<EngineFacts>; readonly abandon: AbortController } | null = null;
+  let waiting = 0;
+
+  const measure = () => {
+    const abandon = new AbortController();
+    const facts = findAndDescribe(configured, environment, abandon.signal);
+    facts.catch(() => {
+      if (shared?.abandon === abandon) shared = null;
+    });
+    return { facts, abandon };
   };
+
+  const engine = async (signal: AbortSignal): Promise<EngineFacts> => {
+    signal.throwIfAborted();
+    shared ??= measure();
+    const { facts, abandon } = shared;
+    const left = Promise.withResolvers<never>();
+    const leave = () => left.reject(signal.reason);
+    signal.addEventListener("abort", leave);
+    waiting++;
+    try {
+      return await Promise.race([facts, left.promise]);
+    } finally {
+      signal.removeEventListener("abort", leave);
+      waiting--;
+      if (waiting === 0 && signal.aborted) abandon.abort(signal.reason);
+    }
+  };
+
+  return { environment, engine, freePort, spawn: spawnChild };
 }
 
 async function findAndDescribe(
@@ -54,11 +74,12 @@ function spawnChild({ path, args, env, onLine, onExit }: ChildSpawn) {
   const setpriv = process.platform === "linux" ? Bun.which("setpriv") : null;
   const command = [...(setpriv ? [setpriv, ...DEATH_SIGNAL] : []), path, ...args];
   try {
-    const child = Bun.spawn(command, { stdin: "pipe", stdout: "pipe", stderr: "pipe", env: { ...env } });
+    // Of its own process group: Ctrl-C is for us alone, who let running answers end first.
+    const stdio = { stdin: "pipe", stdout: "pipe", stderr: "pipe" } as const;
+    const child = Bun.spawn(command, { ...stdio, env: { ...env }, detached: true });
     const read = Promise.all([readLines(child.stdout, onLine), readLines(child.stderr, onLine)]);
     void child.exited.then(async () => {
-      // What it started may keep the pipes open (gdb, for a backtrace): its last lines are then done without.
-      await Promise.race([read, Bun.sleep(PIPE_GRACE_MS)]);
+      await within(PIPE_GRACE_MS, read);
       onExit({ code: child.exitCode, signal: child.signalCode === null ? null : String(child.signalCode) });
     });
     const kill = (signal: "SIGTERM" | "SIGKILL"): void => {
@@ -70,6 +91,15 @@ function spawnChild({ path, args, env, onLine, onExit }: ChildSpawn) {
     const detail = error instanceof Error ? error.message : String(error);
     throw new SynapticError("coordinator_failed", `Cannot start llama-server at ${path}: ${detail}`, { cause: error });
   }
+}
+
+/** What the child started may keep its pipes open (gdb, for a backtrace): its last lines are then done without. The timer
+ *  is cleared, since it would hold up our own end. */
+async function within(ms: number, read: Promise<unknown>): Promise<void> {
+  const { promise: late, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, ms);
+  await Promise.race([read, late]);
+  clearTimeout(timer);
 }
 
 /** In child mode (`core/argv`) llama-server waits for its stdin even after SIGTERM: it must be told there as well. */

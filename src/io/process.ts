@@ -1,4 +1,4 @@
-/** This process: its signals, and Bun's limit on requests at a time. */
+/** This process: its signals, its output streams, and Bun's limit on requests at a time. */
 
 const FETCH_LIMIT = "BUN_CONFIG_MAX_HTTP_REQUESTS";
 const MOST_REQUESTS = "16384";
@@ -38,4 +38,15 @@ export function handleSignals(): AbortSignal {
     });
   }
   return stopping.signal;
+}
+
+/** Output that cannot be written must not end us with a stack trace, least of all a server whose log's disk is full. An
+ *  answer that its reader left (`| head -1`) is no trouble; one that is lost otherwise is, and makes the exit code 1. */
+export function handleOutputErrors(): void {
+  process.stderr.on("error", () => {});
+  process.stdout.on("error", (error) => {
+    if ("code" in error && error.code === "EPIPE") return;
+    process.exitCode = 1;
+    process.stderr.write(`Cannot write the answer: ${error.message}\n`);
+  });
 }

@@ -56,12 +56,15 @@ describe("findLlamaServer()", () => {
     HOME: root,
   });
 
-  test("prefers config to environment to PATH to the private copy", () => {
-    const env = everywhere();
+  const withoutVariable = () => ({ ...everywhere(), LLAMA_SERVER_PATH: "" });
+
+  test("prefers the environment to the config to PATH to the private copy", () => {
+    const env = withoutVariable();
     const configured = [at("config/llama-server")];
+    const fromEnvironment = { path: at("env/llama-server"), source: "environment" } as const;
+    expect(findLlamaServer({ configured, env: everywhere() })).toEqual(fromEnvironment);
     expect(findLlamaServer({ configured, env })).toEqual({ path: at("config/llama-server"), source: "config" });
-    expect(findLlamaServer({ env })).toEqual({ path: at("env/llama-server"), source: "environment" });
-    expect(findLlamaServer({ env: { ...env, LLAMA_SERVER_PATH: "" } })).toEqual({
+    expect(findLlamaServer({ env })).toEqual({
       path: at("path/llama-server"),
       source: "path",
     });
@@ -72,7 +75,7 @@ describe("findLlamaServer()", () => {
   });
 
   test("expands ~/ and looks for a bare name on PATH", () => {
-    const env = everywhere();
+    const env = withoutVariable();
     expect(findLlamaServer({ configured: ["~/config/llama-server"], env }).path).toBe(at("config/llama-server"));
     expect(findLlamaServer({ configured: ["llama-server"], env }).path).toBe(at("path/llama-server"));
   });
@@ -83,7 +86,7 @@ describe("findLlamaServer()", () => {
     ["plain/llama-server", "it is not executable"],
     ["folder/llama-server", "it is a folder"],
   ])("refuses %s from config and environment instead of passing it over", (path, why) => {
-    const fromConfig = failure(() => findLlamaServer({ configured: [at(path)], env: everywhere() }));
+    const fromConfig = failure(() => findLlamaServer({ configured: [at(path)], env: withoutVariable() }));
     expect(fromConfig.code).toBe("config_invalid");
     expect(fromConfig.message).toStartWith(`Cannot use llama-server at ${at(path)}: ${why}`);
     expect(fromConfig.hint).toContain("synaptic.llamaServer");
