@@ -218,8 +218,12 @@ async function isNewEnough(version: string): Promise<boolean> {
   return compared.exitCode === 0;
 }
 
-function firstComplaint(output: string): string | null {
-  return /^(?:E|W|Err:\d*|Err)[: ]\s*(.+)$/m.exec(output)?.[1]?.slice(0, 200) ?? null;
+/** What apt complains of first, the reason rather than the address: `Err:1 http://...` alone says neither. */
+export function firstComplaint(output: string): string | null {
+  const failed = /^[EW]: Failed to fetch \S+\s+(.+)$/m.exec(output)?.[1];
+  return (
+    (failed ?? /^[EW]: (.+)$/m.exec(output)?.[1] ?? /^Err[: ]\S*\s*(.+)$/m.exec(output)?.[1])?.slice(0, 200) ?? null
+  );
 }
 
 /** Reads the system's own /etc/os-release; null where there is none or no apt. */

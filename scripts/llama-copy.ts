@@ -32,9 +32,7 @@ const PROGRAMS: readonly (readonly [string, string])[] = [
  * @throws SynapticError `coordinator_failed` with what stood in the way.
  */
 export async function makeCopy(target: string, distribution: Distribution, options: DownloadOptions): Promise<void> {
-  mkdirSync(dirname(target), { recursive: true });
-  sweep(target);
-  const work = mkdtempSync(`${target}.new-`);
+  const work = openWorkFolder(target);
   try {
     const download = await downloadPackages(join(work, "apt"), distribution, options);
     const copy = join(work, "copy");
@@ -57,6 +55,20 @@ export async function makeCopy(target: string, distribution: Distribution, optio
     await install(copy, { target, work });
   } finally {
     rmSync(work, { recursive: true, force: true });
+  }
+}
+
+function openWorkFolder(target: string): string {
+  try {
+    mkdirSync(dirname(target), { recursive: true });
+    sweep(target);
+    return mkdtempSync(`${target}.new-`);
+  } catch (error) {
+    throw new SynapticError(
+      "coordinator_failed",
+      `Cannot make a private copy of llama.cpp in ${target}: ${error instanceof Error ? error.message : String(error)}`,
+      { hint: "set XDG_CACHE_HOME to a folder that you may write to", cause: error },
+    );
   }
 }
 

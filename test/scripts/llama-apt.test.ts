@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { readDistribution } from "../../scripts/llama-apt.ts";
+import { firstComplaint, readDistribution } from "../../scripts/llama-apt.ts";
 
 describe("readDistribution()", () => {
   test("knows Debian and Ubuntu", () => {
@@ -22,5 +22,25 @@ describe("readDistribution()", () => {
 
   test.each(["", "ID=fedora\nVERSION_CODENAME=x\n", "ID=debian\n"])("has no way for %p", (text) => {
     expect(readDistribution(text)).toBeNull();
+  });
+});
+
+describe("firstComplaint()", () => {
+  test("gives the reason why a list cannot be fetched, not its address", () => {
+    const output = `Err:1 http://mirror/debian forky InRelease
+  Could not connect to mirror:80 (192.0.2.1). - connect (111: Connection refused)
+Reading package lists...
+W: Failed to fetch http://mirror/debian/dists/forky/InRelease  Could not connect to mirror:80 (192.0.2.1). - connect (111: Connection refused)
+W: Some index files failed to download. They have been ignored, or old ones used instead.`;
+    expect(firstComplaint(output)).toBe(
+      "Could not connect to mirror:80 (192.0.2.1). - connect (111: Connection refused)",
+    );
+  });
+
+  test("takes an error that is none of fetching as it is, and has nothing to say of a good run", () => {
+    expect(firstComplaint("E: Unable to locate package llama.cpp-tools\n")).toBe(
+      "Unable to locate package llama.cpp-tools",
+    );
+    expect(firstComplaint("Reading package lists...\n")).toBeNull();
   });
 });

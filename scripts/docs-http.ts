@@ -1,0 +1,110 @@
+/** Endpoints, error codes and metrics as Markdown tables, from the code that serves them. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { resolveConfig } from "../src/core/config.ts";
+import { type ErrorCode, exitCode, SynapticError, toOpenAi } from "../src/core/errors.ts";
+import { createMetrics } from "../src/engine/metrics.ts";
+import { Runtime } from "../src/engine/runtime.ts";
+import { createApp } from "../src/http/app.ts";
+import { clock } from "../src/io/clock.ts";
+import { requestUpstream } from "../src/io/http-client.ts";
+import { createLlamaPort } from "../src/io/llama-process.ts";
+import { createLogger } from "../src/io/log.ts";
+import { listModelFiles, readModel } from "../src/io/model-files.ts";
+import { random } from "../src/io/random.ts";
+import { openSentinel, probeBackend } from "../src/io/rpc-client.ts";
+import { markdownTable } from "./bench-stats.ts";
+
+const MEANINGS: Readonly<Record<string, readonly [key: string, meaning: string]>> = {
+  "GET /": ["none", "one line of text: which version runs"],
+  "GET /healthz": ["none", "200 while the process lives"],
+  "GET /readyz": ["none", "200 once the first probe round is over and the preload is loaded or has failed; 503 before"],
+  "GET /v1/models": ["use", "OpenAI: all models that can be loaded"],
+  "GET /v1/models/:id{.+}": ["use", "OpenAI: one model"],
+  "POST /v1/chat/completions": ["use", "OpenAI: chat, streamed or whole; loads the model when it is not loaded"],
+  "POST /v1/completions": ["use", "OpenAI: plain completion, streamed or whole; loads the model when it is not loaded"],
+  "GET /metrics": ["use", "Prometheus text"],
+  "GET /synaptic/status": ["admin", "the snapshot: backends, coordinators, plans, proofs"],
+  "GET /synaptic/plan": ["admin", "`?model=NAME`: where its layers would go now, and the llama-server command"],
+  "POST /synaptic/models/load": ["admin", '`{"model": NAME}`: loads it, answers when it is ready'],
+  "POST /synaptic/models/unload": ["admin", '`{"model": NAME}`: ends its coordinator, frees its backends'],
+};
+
+/** @throws SynapticError `internal` when the app serves what is not described here, or the other way round. */
+export function endpoints(): string {
+  const served = new Set(
+    createApp(idleRuntime())
+      .routes.filter(({ method }) => method !== "ALL")
+      .map(({ method, path }) => `${method} ${path}`),
+  );
+  const unknown = [...served].filter((route) => !(route in MEANINGS));
+  const gone = Object.keys(MEANINGS).filter((route) => !served.has(route));
+  if (unknown.length + gone.length > 0) {
+    throw new SynapticError("internal", `Cannot describe the endpoints: ${[...unknown, ...gone].join(", ")}`, {
+      hint: "scripts/docs-http.ts has a line for each endpoint",
+    });
+  }
+  const rows = Object.entries(MEANINGS).map(([route, [key, meaning]]) => [
+    `\`${route.replace(":id{.+}", "{id}")}\``,
+    key,
+    meaning,
+  ]);
+  return markdownTable(["endpoint", "scope of the key", "answer"], rows);
+}
+
+/** Built as in main.ts, and never started. */
+function idleRuntime(): Runtime {
+  const input = { file: null, flags: {}, env: {}, sideFiles: {}, home: "/", serving: false };
+  const resolved = resolveConfig(input);
+  if (!resolved.ok) throw new SynapticError("internal", "Cannot describe the endpoints: an empty config is refused");
+  const ports = {
+    clock,
+    log: createLogger("error"),
+    rpc: { probe: probeBackend, openSentinel },
+    llama: createLlamaPort([], {}),
+    models: { read: readModel, list: listModelFiles },
+    http: { request: requestUpstream },
+    random,
+  };
+  return new Runtime({ config: resolved.config, ports, version: "" });
+}
+
+/** In the table's own order, which goes from the caller's faults to ours. */
+export function errorCodes(): string {
+  const source = readFileSync(join(import.meta.dir, "..", "src", "core", "errors.ts"), "utf8");
+  // The table is private to its file; a word that is no code of it would make toOpenAi() throw.
+  const codes = [...source.matchAll(/^ {2}(\w+): row\(/gm)].map(([, code]) => code as ErrorCode);
+  const rows = codes.map((code) => {
+    const error = new SynapticError(code, "");
+    const { status, headers, body } = toOpenAi(error);
+    const retry =
+      headers["x-should-retry"] === "false"
+        ? "no"
+        : headers["retry-after"]
+          ? "after `Retry-After`"
+          : "as the client likes";
+    return [`\`${code}\``, status, body.error.type, body.error.code ?? "null", retry, exitCode(error)];
+  });
+  return markdownTable(["error", "HTTP", "`error.type`", "`error.code`", "retry", "exit code of a command"], rows);
+}
+
+export async function metrics(): Promise<string> {
+  const empty = {
+    version: "",
+    startedAt: "",
+    ready: false,
+    engine: null,
+    engineFailure: null,
+    backends: [],
+    nodes: [],
+    coordinators: [],
+  };
+  const { text } = await createMetrics().render(empty);
+  const types = new Map([...text.matchAll(/^# TYPE (\S+) (\S+)/gm)].map(([, name = "", type = ""]) => [name, type]));
+  const rows = [...text.matchAll(/^# HELP (\S+) (.+)$/gm)].map(([, name = "", help = ""]) => [
+    `\`${name}\``,
+    types.get(name) ?? "",
+    help,
+  ]);
+  return markdownTable(["metric", "type", "meaning"], rows);
+}
