@@ -40,6 +40,8 @@ export interface FakeRuntime extends RuntimeView {
   /** Resolves as soon as nobody holds a grant. */
   idle(): Promise<void>;
   load(): void;
+  /** Nothing is granted until `load()`. */
+  hold(): void;
   /** Rejects all who wait. */
   refuse(error: SynapticError): void;
   /** The coordinator's process ends; the next request is let in to a new one at the same address. */
@@ -134,6 +136,9 @@ export function createFakeRuntime(options: FakeRuntimeOptions): FakeRuntime {
     load() {
       loaded = true;
       letIn();
+    },
+    hold() {
+      loaded = false;
     },
     refuse: (error) => admission.rejectAll(error),
     die(error) {

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describeError, SynapticError } from "../../src/core/errors.ts";
 import { configPath, type LoadOptions, loadConfig } from "../../src/io/config-file.ts";
+import { asOrdinaryUser } from "../fakes/ordinary-user.ts";
 
 let folder = "";
 beforeAll(async () => {
@@ -82,10 +83,12 @@ describe("loadConfig() refuses", () => {
     expect((await refusal({ path })).message).toContain("a part of the path is no directory");
   });
 
-  test.skipIf(process.getuid?.() === 0)("a file it may not read", async () => {
+  test("a file it may not read", async () => {
     const path = await file("locked.json", "{}");
     await chmod(path, 0o000);
-    expect((await refusal({ path })).message).toBe(`Cannot read ${path}: permission denied`);
+    await chmod(folder, 0o755);
+    const { message } = await asOrdinaryUser(() => refusal({ path }));
+    expect(message).toBe(`Cannot read ${path}: permission denied`);
   });
 
   test("a wrong value, with file, key, expectation and finding", async () => {

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { encodeHeader, meta } from "../../scripts/gguf-writer.ts";
 import { SynapticError } from "../../src/core/errors.ts";
 import { listModelFiles, readModel } from "../../src/io/model-files.ts";
+import { asOrdinaryUser } from "../fakes/ordinary-user.ts";
 import { bytesOf, rawFile, tinyModel, zeros } from "../fixtures/gguf-model.ts";
 
 const { signal } = new AbortController();
@@ -133,10 +134,11 @@ describe("readModel()", () => {
     expect((await failure(join(folder, "circle.gguf"))).message).toContain("symbolic links lead in a circle");
   });
 
-  test.skipIf(process.getuid?.() === 0)("names a missing permission", async () => {
+  test("names a missing permission", async () => {
     const path = await put("secret.gguf", bytesOf(tinyModel()));
     await chmod(path, 0);
-    expect((await failure(path)).message).toEndWith("permission denied");
+    await chmod(folder, 0o755);
+    expect((await asOrdinaryUser(() => failure(path))).message).toEndWith("permission denied");
   });
 
   test("refuses a truncated file and one that is no language model", async () => {
