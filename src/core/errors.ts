@@ -31,7 +31,8 @@ const TABLE = {
   too_busy: row(429, "rate_limit_error", "rate_limit_exceeded", "after"),
   model_unreadable: row(500, "server_error", "model_unreadable", "no"),
   coordinator_failed: row(502, "server_error", "upstream_error", "none"),
-  upstream_error: row(502, "server_error", "upstream_error", "none"),
+  // It may have run, and what could be tried again has been.
+  upstream_error: row(502, "server_error", "upstream_error", "no"),
   does_not_fit: row(503, "server_error", "does_not_fit", "no"),
   no_backends: row(503, "server_error", "no_backends", "after"),
   model_loading: row(503, "server_error", "model_loading", "after"),

@@ -2,29 +2,32 @@
 import { type Context, Hono } from "hono";
 import { cors } from "hono/cors";
 import { HTTPException } from "hono/http-exception";
-import { requestId } from "hono/request-id";
+import { type RequestIdVariables, requestId } from "hono/request-id";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { fromUnknown, SynapticError, toOpenAi } from "../core/errors.ts";
-import type { Runtime } from "../engine/runtime.ts";
-import { allowedOrigin, requireKey, requireLocalHost } from "./guard.ts";
+import { allowedOrigin, requireKey, requireLocalHost, requireOwnOrigin } from "./guard.ts";
 import { openAiRoutes } from "./openai.ts";
 import { healthRoutes, metricsRoutes, synapticRoutes } from "./ops.ts";
+import type { RuntimeView } from "./runtime-view.ts";
 
 const EXPOSED = ["x-request-id", "retry-after", "x-should-retry", "x-synaptic-route", "x-synaptic-reason"];
 
+export type AppEnv = { Variables: RequestIdVariables };
+
 /** Builds the app on a runtime; serves nothing by itself. */
-export function createApp(runtime: Runtime): Hono {
-  const app = new Hono();
+export function createApp(view: RuntimeView): Hono<AppEnv> {
+  const app = new Hono<AppEnv>();
   app.use(requestId());
   app.use(cors({ origin: allowedOrigin, exposeHeaders: EXPOSED, maxAge: 86_400 }));
-  app.use(requireLocalHost(runtime.config));
-  app.route("/", healthRoutes(runtime));
-  app.use("/v1/*", requireKey(runtime.config, "use"));
-  app.use("/metrics", requireKey(runtime.config, "use"));
-  app.use("/synaptic/*", requireKey(runtime.config, "admin"));
-  app.route("/v1", openAiRoutes(runtime));
-  app.route("/", metricsRoutes(runtime));
-  app.route("/synaptic", synapticRoutes(runtime));
+  app.use(requireLocalHost(view.config));
+  app.use(requireOwnOrigin());
+  app.route("/", healthRoutes(view));
+  app.use("/v1/*", requireKey(view.config, "use"));
+  app.use("/metrics", requireKey(view.config, "use"));
+  app.use("/synaptic/*", requireKey(view.config, "admin"));
+  app.route("/v1", openAiRoutes(view));
+  app.route("/", metricsRoutes(view));
+  app.route("/synaptic", synapticRoutes(view));
   app.notFound((context) => {
     const error = new SynapticError("unknown_url", `Unknown request URL: ${context.req.method} ${context.req.path}`, {
       hint: "the API is under /v1, operations under /synaptic",
@@ -35,9 +38,10 @@ export function createApp(runtime: Runtime): Hono {
     // The client has gone: nobody reads this, and it is no error of ours.
     if (context.req.raw.signal.aborted) return new Response(null, { status: 499 });
     const error = thrown instanceof HTTPException ? fromHono(thrown) : fromUnknown(thrown);
-    if (error.code === "internal")
-      runtime.ports.log.error(error.message, { path: context.req.path, stack: stackOf(error.cause) });
-    return answer(context, error);
+    if (error.code !== "internal") return answer(context, error);
+    const request = context.get("requestId");
+    view.ports.log.error(error.message, { path: context.req.path, request, stack: stackOf(error.cause) });
+    return answer(context, hidden(request));
   });
   return app;
 }
@@ -49,9 +53,16 @@ function answer(context: Context, error: SynapticError): Response {
   return context.json(body, status as ContentfulStatusCode);
 }
 
-/** Hono's own refusals: the validator throws on malformed JSON before any hook of ours runs. */
+/** Hono's own refusals, such as a path that cannot be decoded. */
 function fromHono(thrown: HTTPException): SynapticError {
   return new SynapticError("bad_request", `Cannot read the request: ${thrown.message}`, { cause: thrown });
+}
+
+/** What went wrong inside is the owner's business. */
+function hidden(request: string): SynapticError {
+  return new SynapticError("internal", "Cannot answer: an error inside synaptic", {
+    hint: `its log has the details of request ${request}`,
+  });
 }
 
 function stackOf(cause: unknown): string {

@@ -1,63 +1,79 @@
 /** For the owner: health, metrics, the snapshot, plans, loading and unloading. */
-import { zValidator } from "@hono/zod-validator";
 import { Hono } from "hono";
 import { z } from "zod";
 import { SynapticError } from "../core/errors.ts";
-import type { Runtime } from "../engine/runtime.ts";
+import { readBody } from "./guard.ts";
+import { refuseOtherMethods } from "./methods.ts";
+import type { RuntimeView } from "./runtime-view.ts";
 
 /** Alive and ready: open to all, since orchestrators ask without a key. */
-export function healthRoutes(runtime: Runtime): Hono {
+export function healthRoutes(view: RuntimeView): Hono {
   const app = new Hono();
-  app.get("/", (context) => context.text(`synaptic ${runtime.version} is running\n`));
+  app.get("/", (context) => context.text(`synaptic ${view.version} is running\n`));
   app.get("/healthz", (context) => context.json({ status: "ok" }));
   app.get("/readyz", (context) => {
-    const { ready, coordinators } = runtime.snapshot();
+    const { ready, engineFailure, coordinators } = view.snapshot();
     const models = coordinators.map(({ model, state, lastFailure }) => ({ model, state, lastFailure }));
-    return context.json({ ready, models }, ready ? 200 : 503);
+    return context.json({ ready, engineFailure, models }, ready ? 200 : 503);
   });
+  refuseOtherMethods(app);
   return app;
 }
 
-export function metricsRoutes(runtime: Runtime): Hono {
+export function metricsRoutes(view: RuntimeView): Hono {
   const app = new Hono();
   app.get("/metrics", async (context) => {
-    const { text, contentType } = await runtime.metrics.render(runtime.snapshot());
+    const { text, contentType } = await view.metrics.render(view.snapshot());
     return context.body(text, 200, { "content-type": contentType });
   });
+  refuseOtherMethods(app);
+  return app;
+}
+
+/** Routes below `/synaptic`. */
+export function synapticRoutes(view: RuntimeView): Hono {
+  const app = new Hono();
+  app.get("/status", (context) => context.json(view.snapshot()));
+  app.get("/plan", async (context) => {
+    const model = modelOf(context.req.query());
+    const { result, facts, command } = await view.plan(model, context.req.raw.signal);
+    if (!result.ok) throw new SynapticError(result.refusal.code, result.refusal.message, { hint: result.refusal.hint });
+    const { layers: _, ...summary } = facts;
+    return context.json({ ...result.plan, command, facts: summary });
+  });
+  app.post("/models/load", async (context) => {
+    const entry = await view.catalog.find(await readModel(context.req.raw));
+    const grant = await view.fleet.acquire(entry, context.req.raw.signal);
+    grant.release();
+    return context.json({ model: entry.id, state: "ready" });
+  });
+  app.post("/models/unload", async (context) => {
+    const entry = await view.catalog.find(await readModel(context.req.raw));
+    await view.fleet.unload(entry.id);
+    return context.json({ model: entry.id, state: "idle" });
+  });
+  refuseOtherMethods(app);
   return app;
 }
 
 const MODEL = z.object({ model: z.string().min(1) });
 
-/** A failed check becomes our error, not zod's own body. */
-function refuse(result: { readonly success: boolean }): void {
-  if (result.success) return;
+function modelOf(fields: unknown): string {
+  const checked = MODEL.safeParse(fields);
+  if (checked.success) return checked.data.model;
   throw new SynapticError("bad_request", "Missing required parameter: 'model'", {
     param: "model",
     detail: "missing_required_parameter",
+    hint: 'send {"model": "..."}',
   });
 }
 
-/** Routes below `/synaptic`. */
-export function synapticRoutes(runtime: Runtime): Hono {
-  const app = new Hono();
-  app.get("/status", (context) => context.json(runtime.snapshot()));
-  app.get("/plan", zValidator("query", MODEL, refuse), async (context) => {
-    const { result, facts, command } = await runtime.plan(context.req.valid("query").model, context.req.raw.signal);
-    if (!result.ok) throw new SynapticError(result.refusal.code, result.refusal.message, { hint: result.refusal.hint });
-    const { layers: _, ...summary } = facts;
-    return context.json({ ...result.plan, command, facts: summary });
-  });
-  app.post("/models/load", zValidator("json", MODEL, refuse), async (context) => {
-    const entry = await runtime.catalog.find(context.req.valid("json").model);
-    const grant = await runtime.fleet.acquire(entry, context.req.raw.signal);
-    grant.release();
-    return context.json({ model: entry.id, state: "ready" });
-  });
-  app.post("/models/unload", zValidator("json", MODEL, refuse), async (context) => {
-    const entry = await runtime.catalog.find(context.req.valid("json").model);
-    await runtime.fleet.unload(entry.id);
-    return context.json({ model: entry.id, state: "idle" });
-  });
-  return app;
+async function readModel(request: Request): Promise<string> {
+  const text = new TextDecoder().decode(await readBody(request));
+  try {
+    return modelOf(JSON.parse(text));
+  } catch (error) {
+    if (error instanceof SynapticError) throw error;
+    throw new SynapticError("bad_request", "We could not parse the JSON body of your request", { cause: error });
+  }
 }

@@ -1,117 +1,98 @@
 /** The hot path: a coordinator's stream to the client, byte for byte. */
-import { SynapticError, toOpenAi, wrapError } from "../core/errors.ts";
-import type { Runtime } from "../engine/runtime.ts";
-import { type Forwarding, type Opened, silent, whyLost } from "./upstream.ts";
+import { type SynapticError, toOpenAi, wrapError } from "../core/errors.ts";
+import { createTail, errorFrameAt, isPing, type Tail } from "../core/stream-end.ts";
+import { fromErrorFrame } from "../core/upstream-error.ts";
+import type { Clock } from "../engine/ports.ts";
+import type { Call } from "./call.ts";
+import type { RuntimeView } from "./runtime-view.ts";
+import { type Opened, whyLost } from "./upstream.ts";
 
 /** Between comments while a model loads; clients and proxies give up after 30 s of silence at the earliest. */
 const COMMENT_MS = 5_000;
-/** How often a silent upstream is looked at: once per second, instead of a timer per chunk. */
-const WATCH_MS = 1_000;
-
-/** Told once, when the answer has ended. */
-export type Recorder = (status: number, firstByteMs: number | null) => void;
 
 type Sink = ReadableStreamDirectController;
 
-/** Writes comments until the coordinator answers, then its bytes as they come; always ends the stream. */
-export async function relay(
-  runtime: Runtime,
-  request: Forwarding,
-  opening: Promise<Opened>,
-  out: Sink,
-  record: Recorder,
-): Promise<void> {
-  const { clock } = runtime.ports;
-  const started = clock.now();
+export interface Relaying {
+  readonly call: Call;
+  readonly opening: Promise<Opened>;
+  /** The grace is over: comments keep the client until the coordinator answers. */
+  readonly late: boolean;
+}
+
+/** Writes the coordinator's bytes as they come, comments before them when it is late; always ends the stream. */
+export async function relay(view: RuntimeView, { call, opening, late }: Relaying, out: Sink): Promise<void> {
+  const tail = createTail();
+  const stopComments = late ? startComments(view, call, out) : () => {};
   let opened: Opened | null = null;
-  let firstByteMs: number | null = null;
-  let status = 200;
-  const comments = every(runtime, COMMENT_MS, () => {
-    out.write(`: ${waitingFor(runtime, request)}\n\n`);
-    out.flush();
-  });
+  let failure: SynapticError | null = null;
   try {
     opened = await opening;
-    comments.stop();
-    await pump(runtime, opened, out, () => (firstByteMs ??= clock.now() - started));
+    stopComments();
+    failure = await pump(call, opened.response, out, tail);
   } catch (error) {
-    const reason = opened && !opened.stall.signal.aborted ? await whyLost(opened.grant, request, error) : error;
-    const known = wrapError("upstream_error", "The model's connection broke", opened?.stall.signal.reason ?? reason);
-    status = request.signal.aborted ? 499 : toOpenAi(known).status;
-    if (!request.signal.aborted) out.write(errorFrame(known));
+    // Without a place there is nobody to ask: it is a refusal of ours.
+    failure = opened ? await whyLost(call, opened.grant, error) : wrapError("internal", "Cannot answer", error);
   } finally {
-    comments.stop();
+    stopComments();
     opened?.grant.release();
-    record(status, firstByteMs);
+    call.end(failure);
+    if (failure) out.write(errorFrame(failure, tail));
     out.close();
   }
 }
 
-function waitingFor(runtime: Runtime, { entry }: Forwarding): string {
-  const progress = runtime.fleet.progress(entry.id);
-  return progress === null ? "waiting for the model" : `loading ${Math.round(progress * 100)}%`;
+/** The first comment is written at once: Bun holds the headers back until there is something to send. */
+function startComments({ ports, fleet }: RuntimeView, { request }: Call, out: Sink): () => void {
+  const say = (): void => {
+    const progress = fleet.progress(request.entry.id);
+    out.write(progress === null ? ": waiting for the model\n\n" : `: loading ${Math.round(progress * 100)}%\n\n`);
+    out.flush();
+  };
+  say();
+  return every(ports.clock, COMMENT_MS, say);
 }
 
-/** A frame that every SDK raises as an error, in front of which a broken event is ended (facts/clients.md 2a). */
-function errorFrame(error: SynapticError): string {
-  return `\n\ndata: ${JSON.stringify(toOpenAi(error).body)}\n\n`;
-}
-
-/** Bytes through, with back-pressure; looks only at whether a chunk is data, and at the last one's end. */
-async function pump(runtime: Runtime, { response, stall }: Opened, out: Sink, onData: () => void): Promise<void> {
-  const { clock } = runtime.ports;
-  if (!response.body) return;
-  const reader = response.body.getReader();
-  let lastData = clock.now();
-  let tail: Uint8Array = new Uint8Array();
-  const watch = every(runtime, WATCH_MS, () => {
-    if (clock.now() - lastData > runtime.config.silenceMs) stall.abort(silent(runtime));
-  });
-  try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) break;
-      if (!isComment(value)) {
-        lastData = clock.now();
-        onData();
-        tail = value;
-      }
-      const written = out.write(value);
-      out.flush();
-      if (typeof written !== "number") await written;
-    }
-    if (!isEnd(tail)) throw new SynapticError("upstream_error", "The model's answer broke off before its end");
-  } finally {
-    watch.stop();
-  }
-}
-
-const COLON = 58;
-/** llama-server's own pings are `:\n\n`: they are no progress (facts/llamacpp.md c). */
-const LONGEST_PING = 16;
-
-function isComment(chunk: Uint8Array): boolean {
-  return chunk[0] === COLON && chunk.length <= LONGEST_PING;
-}
-
-const DONE = "data: [DONE]";
-const ERROR = "error";
-
-/** The stream ended as it should: with `[DONE]`, or with an error frame of llama-server's own. */
-function isEnd(chunk: Uint8Array): boolean {
-  const text = new TextDecoder().decode(chunk.subarray(-4096));
-  return text.trimEnd().endsWith(DONE) || text.slice(0, 20).includes(ERROR);
-}
-
-function every(runtime: Runtime, ms: number, run: () => void): { stop(): void } {
-  const { clock } = runtime.ports;
+function every(clock: Clock, ms: number, run: () => void): () => void {
   let cancel = () => {};
-  const again = () => {
+  const again = (): void => {
     cancel = clock.after(ms, () => {
       run();
       again();
     });
   };
   again();
-  return { stop: () => cancel() };
+  return () => cancel();
+}
+
+/** Bytes through, with back-pressure. Returns an error of the coordinator's own, which ends its stream; null after a
+ *  good end. @throws when the stream broke. */
+async function pump(call: Call, { body }: Response, out: Sink, tail: Tail): Promise<SynapticError | null> {
+  const reader = body?.getReader();
+  try {
+    for (;;) {
+      const { done, value } = (await reader?.read()) ?? { done: true };
+      if (done || !value) break;
+      if (!isPing(value)) call.heard();
+      const errorAt = errorFrameAt(value);
+      const error = errorAt < 0 ? null : fromErrorFrame(new TextDecoder().decode(value.subarray(errorAt)));
+      const passed = error ? value.subarray(0, errorAt) : value;
+      tail.push(passed);
+      const written = out.write(passed);
+      out.flush();
+      if (typeof written !== "number") await call.taken(written);
+      if (error) return error;
+    }
+  } finally {
+    // After a good end it does nothing; the stream of a call that was cut fails with the reason that is known already.
+    reader?.cancel().catch(() => {});
+  }
+  const ending = tail.ending();
+  if (ending === "done" || ending === "error") return null;
+  throw new Error("the answer ended in the middle");
+}
+
+/** A frame that every SDK raises as an error; an event that broke off is ended first (facts/clients.md 2a). */
+function errorFrame(error: SynapticError, tail: Tail): string {
+  const gap = tail.ending() === "broken" ? "\n\n" : "";
+  return `${gap}data: ${JSON.stringify(toOpenAi(error).body)}\n\n`;
 }

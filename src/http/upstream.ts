@@ -1,75 +1,63 @@
-/** Gets a request to its coordinator: a place, then the headers of the answer. */
+/** Gets a call to its coordinator: a place, then the headers of the answer. */
 import { SynapticError, wrapError } from "../core/errors.ts";
 import { fromUpstream } from "../core/upstream-error.ts";
 import type { Grant } from "../engine/admission.ts";
-import type { CatalogEntry } from "../engine/catalog.ts";
-import type { Runtime } from "../engine/runtime.ts";
-
-export interface Forwarding {
-  readonly entry: CatalogEntry;
-  /** Of the coordinator, such as `/v1/chat/completions`. */
-  readonly path: string;
-  /** The client's own bytes. */
-  readonly body: Uint8Array;
-  readonly stream: boolean;
-  /** Fires when the client has gone. */
-  readonly signal: AbortSignal;
-}
+import { readBytes } from "./bytes.ts";
+import type { Call } from "./call.ts";
+import type { RuntimeView } from "./runtime-view.ts";
 
 export interface Opened {
   readonly grant: Grant;
+  /** Its status is a good one. */
   readonly response: Response;
-  /** Ends the upstream: a stall. */
-  readonly stall: AbortController;
 }
+
+const MAX_REFUSAL_BYTES = 1024 ** 2;
 
 /** Waits for a place on the coordinator, then for its headers. `waiting` ends the wait for a place only. A coordinator
  *  that dies before its first byte is started again, once: the client need not know. */
-export async function openUpstream(runtime: Runtime, request: Forwarding, waiting: AbortSignal): Promise<Opened> {
-  const { entry, path, body, signal } = request;
+export async function openUpstream(view: RuntimeView, call: Call, waiting: AbortSignal): Promise<Opened> {
   for (let attempt = 1; ; attempt++) {
-    const grant = await runtime.fleet.acquire(entry, waiting);
-    const stall = new AbortController();
-    const stop = watchSilence(runtime, stall);
+    const grant = await view.fleet.acquire(call.request.entry, waiting);
     try {
-      const headers = { "content-type": "application/json", authorization: `Bearer ${grant.apiKey}` };
-      const upstream = AbortSignal.any([signal, stall.signal]);
-      const response = await runtime.ports.http.request(`${grant.url}${path}`, {
-        method: "POST",
-        headers,
-        body,
-        signal: upstream,
-      });
-      if (response.ok) return { grant, response, stall };
-      const refused = fromUpstream(response.status, await response.text());
-      grant.release();
-      throw refused;
+      return { grant, response: await ask(view, call, grant) };
     } catch (error) {
-      if (error instanceof SynapticError) throw error;
-      const lost = stall.signal.aborted ? stall.signal.reason : await whyLost(grant, request, error);
+      const died = await causeOfDeath(call, grant, error);
       grant.release();
-      if (attempt > 1 || signal.aborted || stall.signal.aborted || (await grant.failure()) === null) throw lost;
-    } finally {
-      stop();
+      if (!died || attempt > 1) throw died ?? lost(call, error);
     }
   }
 }
 
-/** Fires `stall` after the configured silence; what it returns ends the watch. */
-function watchSilence(runtime: Runtime, stall: AbortController): () => void {
-  return runtime.ports.clock.after(runtime.config.silenceMs, () => stall.abort(silent(runtime)));
+async function ask(view: RuntimeView, call: Call, grant: Grant): Promise<Response> {
+  const { path, body } = call.request;
+  call.watch();
+  try {
+    const response = await view.ports.http.request(`${grant.url}${path}`, {
+      method: "POST",
+      headers: { "content-type": "application/json", authorization: `Bearer ${grant.apiKey}` },
+      body,
+      signal: call.signal,
+    });
+    if (response.ok) return response;
+    const refusal = await readBytes(response.body, { maxBytes: MAX_REFUSAL_BYTES });
+    throw fromUpstream(response.status, new TextDecoder().decode(refusal ?? undefined));
+  } catch (error) {
+    call.unwatch();
+    throw error;
+  }
 }
 
-/** The error of an upstream that fell silent. */
-export function silent(runtime: Runtime): SynapticError {
-  const seconds = Math.round(runtime.config.silenceMs / 1000);
-  return new SynapticError("upstream_timeout", `The model sent nothing for ${seconds} s`, {
-    hint: "a backend may hang: see `synaptic backends`; agent_timeout in the config sets the limit",
-  });
+/** Why an upstream's connection broke: the call was cut, the coordinator died, or nobody knows. */
+export async function whyLost(call: Call, grant: Grant, error: unknown): Promise<SynapticError> {
+  return (await causeOfDeath(call, grant, error)) ?? lost(call, error);
 }
 
-/** Why an upstream's connection broke: the client left, the coordinator went, or neither is known. */
-export async function whyLost(grant: Grant, { signal }: Forwarding, error: unknown): Promise<unknown> {
-  if (signal.aborted) return signal.reason;
-  return (await grant.failure()) ?? wrapError("upstream_error", "The model's connection broke", error);
+/** Null when the coordinator still runs, or does not matter: the call was cut, or it was answered with an error. */
+async function causeOfDeath({ signal }: Call, grant: Grant, error: unknown): Promise<SynapticError | null> {
+  return signal.aborted || error instanceof SynapticError ? null : await grant.failure();
+}
+
+function lost({ signal }: Call, error: unknown): SynapticError {
+  return wrapError("upstream_error", "The model's connection broke", signal.aborted ? signal.reason : error);
 }

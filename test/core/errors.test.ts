@@ -24,7 +24,7 @@ const ROWS: readonly (readonly [ErrorCode, number, string, string | null, "no" |
   ["internal", 500, "server_error", null, "no"],
   ["model_unreadable", 500, "server_error", "model_unreadable", "no"],
   ["coordinator_failed", 502, "server_error", "upstream_error", "none"],
-  ["upstream_error", 502, "server_error", "upstream_error", "none"],
+  ["upstream_error", 502, "server_error", "upstream_error", "no"],
   ["does_not_fit", 503, "server_error", "does_not_fit", "no"],
   ["no_backends", 503, "server_error", "no_backends", "after"],
   ["model_loading", 503, "server_error", "model_loading", "after"],

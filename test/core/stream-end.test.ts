@@ -42,6 +42,13 @@ describe("createTail()", () => {
   });
 });
 
+test("createTail() sees a short end wherever its pieces fall", () => {
+  for (let before = 0; before < 1_000; before++) {
+    const text = `data: ${"x".repeat(before)}\n\n${DONE}`;
+    for (const size of [5, 13]) expect([before, size, endingOf(text, size)]).toEqual([before, size, "done"]);
+  }
+});
+
 describe("errorFrameAt()", () => {
   test("finds an error that ends a chunk, alone or behind other events", () => {
     expect(errorFrameAt(bytes(ERROR))).toBe(0);

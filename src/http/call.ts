@@ -1,0 +1,125 @@
+/** One request on its way: what may cut it, the watch over silence, and its one record at the end. */
+import { SynapticError, toOpenAi } from "../core/errors.ts";
+import type { CatalogEntry } from "../engine/catalog.ts";
+import type { RuntimeView } from "./runtime-view.ts";
+
+export interface Forwarding {
+  /** Of the client's request, for the log. */
+  readonly id: string;
+  readonly entry: CatalogEntry;
+  /** Of the coordinator, such as `/v1/chat/completions`. */
+  readonly path: string;
+  /** The client's own bytes. */
+  readonly body: Uint8Array;
+  readonly stream: boolean;
+  /** Fires when the client has gone. */
+  readonly signal: AbortSignal;
+}
+
+export class Call {
+  readonly request: Forwarding;
+  readonly #view: RuntimeView;
+  readonly #line = new AbortController();
+  readonly #started: number;
+  #heardAt = 0;
+  #firstByteAt: number | null = null;
+  #clientIsBehind = false;
+  #cancelWatch = () => {};
+  #ended = false;
+
+  constructor(view: RuntimeView, request: Forwarding) {
+    this.#view = view;
+    this.request = request;
+    this.#started = view.ports.clock.now();
+    const leave = () => this.cut(clientGone());
+    if (request.signal.aborted) leave();
+    else request.signal.addEventListener("abort", leave, { once: true });
+  }
+
+  /** Fires with the first reason to stop: the client has left, or the upstream fell silent. */
+  get signal(): AbortSignal {
+    return this.#line.signal;
+  }
+
+  cut(reason: SynapticError): void {
+    this.#line.abort(reason);
+  }
+
+  /** From now on the upstream may be silent for as long as the config allows. */
+  watch(): void {
+    this.#heardAt = this.#view.ports.clock.now();
+    this.#arm(this.#view.config.silenceMs);
+  }
+
+  unwatch(): void {
+    this.#cancelWatch();
+  }
+
+  /** The upstream made progress. Called for each chunk: no timer is touched. */
+  heard(): void {
+    this.#heardAt = this.#view.ports.clock.now();
+    this.#firstByteAt ??= this.#heardAt;
+  }
+
+  /** Waits until the client has taken what was written to it. @throws the reason of a cut. */
+  async taken(written: PromiseLike<number>): Promise<void> {
+    this.#clientIsBehind = true;
+    await orCut(written, this.signal);
+    this.#clientIsBehind = false;
+    this.#heardAt = this.#view.ports.clock.now();
+  }
+
+  /** Records how it ended; only the first time counts. */
+  end(error: SynapticError | null): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#cancelWatch();
+    const { ports, metrics } = this.#view;
+    const now = ports.clock.now();
+    const model = this.request.entry.id;
+    const status = error ? toOpenAi(error).status : 200;
+    const firstByteMs = this.#firstByteAt === null ? null : this.#firstByteAt - this.#started;
+    metrics.record({ model, route: "shard", status, firstByteMs, totalMs: now - this.#started });
+    // The others are refusals that the client can act on: full, loading, too large.
+    if (error && [500, 502, 504].includes(status))
+      ports.log.error(error.message, { model, status, request: this.request.id });
+  }
+
+  #arm(ms: number): void {
+    const { clock } = this.#view.ports;
+    this.#cancelWatch();
+    this.#cancelWatch = clock.after(ms, () => {
+      const leftMs = this.#heardAt + this.#view.config.silenceMs - clock.now();
+      if (leftMs > 0) this.#arm(leftMs);
+      else this.cut(this.#clientIsBehind ? clientStuck() : silent(this.#view.config.silenceMs));
+    });
+  }
+}
+
+/** Written for each wait, so that a long stream does not gather listeners on its signal. */
+function orCut(written: PromiseLike<number>, signal: AbortSignal): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const cut = () => reject(signal.reason);
+    if (signal.aborted) return cut();
+    signal.addEventListener("abort", cut, { once: true });
+    written.then((value) => {
+      signal.removeEventListener("abort", cut);
+      resolve(value);
+    }, reject);
+  });
+}
+
+export function clientGone(): SynapticError {
+  return new SynapticError("client_gone", "The client has gone");
+}
+
+/** A client that stops reading must not hold its slot for good. */
+function clientStuck(): SynapticError {
+  return new SynapticError("client_gone", "The client has stopped reading");
+}
+
+function silent(silenceMs: number): SynapticError {
+  return new SynapticError("upstream_timeout", `The model sent nothing for ${Math.round(silenceMs / 1000)} s`, {
+    hint: "a backend may hang: see `synaptic backends`; agent_timeout in the config sets the limit",
+  });
+}

@@ -1,0 +1,19 @@
+/** What the views use of the engine, and no more: the real runtime fits it, and so does a test's. Types only. */
+import type { Config } from "../core/config-types.ts";
+import type { Snapshot } from "../core/snapshot.ts";
+import type { Catalog } from "../engine/catalog.ts";
+import type { Fleet } from "../engine/fleet.ts";
+import type { Metrics } from "../engine/metrics.ts";
+import type { Ports } from "../engine/ports.ts";
+import type { Runtime } from "../engine/runtime.ts";
+
+export interface RuntimeView {
+  readonly version: string;
+  readonly config: Config;
+  readonly ports: Pick<Ports, "clock" | "log" | "http">;
+  readonly catalog: Catalog;
+  readonly fleet: Pick<Fleet, "acquire" | "progress" | "reason" | "unload">;
+  readonly metrics: Metrics;
+  snapshot(): Snapshot;
+  plan: Runtime["plan"];
+}
