@@ -4,6 +4,9 @@ import type { Plan } from "./plan-types.ts";
 /** Seconds between llama-server's own SSE comments while a prompt is processed (clients: facts/clients.md 1b). */
 const SSE_PING_S = 15;
 
+/** Each stream holds one for its whole life, and `/slots` needs one to answer meanwhile; 0.7.0 takes 8 of its own. */
+const HTTP_THREADS = 64;
+
 /** Every flag that the bytes depend on is given: `--fit` or an `auto` would decide otherwise without a word. */
 export function coordinatorArgs(plan: Plan, port: number | string): readonly string[] {
   const endpoints = plan.backends.map(({ endpoint }) => endpoint);
@@ -21,7 +24,16 @@ export function coordinatorArgs(plan: Plan, port: number | string): readonly str
     ...["--batch-size", String(plan.batchSize), "--ubatch-size", String(plan.microBatchSize)],
     ...["--cache-type-k", plan.kvType, "--cache-type-v", plan.kvType],
     ...["--fit", "off", "--no-warmup", "--offline", "--log-verbosity", "4", "--log-colors", "off"],
-    ...["--sse-ping-interval", String(SSE_PING_S), "--host", "127.0.0.1", "--port", String(port)],
+    ...[
+      "--sse-ping-interval",
+      String(SSE_PING_S),
+      "--threads-http",
+      String(HTTP_THREADS),
+      "--host",
+      "127.0.0.1",
+      "--port",
+      String(port),
+    ],
     ...promptCache(plan),
     ...plan.extraArgs,
   ];

@@ -4,15 +4,19 @@ import { SynapticError } from "./errors.ts";
 
 export type Dialect = "chat" | "completion";
 
+export interface OpenAiBody {
+  /** Null when it names none: llama-server's own clients often do not. */
+  readonly model: string | null;
+  readonly fields: unknown;
+}
+
 export interface OpenAiRequest {
-  readonly model: string;
   readonly stream: boolean;
 }
 
 const MESSAGE = z.looseObject({ role: z.string() });
 
 const COMMON = {
-  model: z.string().min(1),
   stream: z.boolean().nullish(),
   // A negative n_discard writes out of bounds in llama-server up to 55d4206c8 (CVE-2026-21869).
   n_discard: z.number().min(0).nullish(),
@@ -27,17 +31,26 @@ const SCHEMAS = {
   completion: z.looseObject({ ...COMMON, prompt: PROMPT }),
 } as const;
 
-/** Checks a request body. @throws SynapticError `bad_request` or `unsupported_parameter` that names the field. */
-export function parseOpenAiRequest(bytes: Uint8Array, dialect: Dialect): OpenAiRequest {
-  const body = parseJson(bytes);
-  if (isDeeper(body, MAX_DEPTH)) {
+const MODEL = z.looseObject({ model: z.string().min(1).nullish() });
+
+/** Reads a body as far as the model that it names. @throws SynapticError `bad_request`. */
+export function readOpenAiBody(bytes: Uint8Array): OpenAiBody {
+  const fields = parseJson(bytes);
+  if (isDeeper(fields, MAX_DEPTH)) {
     throw new SynapticError("bad_request", `Cannot use the request: it is nested deeper than ${MAX_DEPTH} levels`);
   }
-  const checked = SCHEMAS[dialect].safeParse(body);
-  if (!checked.success) throw badField(checked.error, body);
-  const { model, stream, messages } = checked.data;
+  const checked = MODEL.safeParse(fields);
+  if (!checked.success) throw badField(checked.error, fields);
+  return { model: checked.data.model ?? null, fields };
+}
+
+/** Checks the rest of it. @throws SynapticError `bad_request` or `unsupported_parameter` that names the field. */
+export function checkOpenAiRequest({ fields }: OpenAiBody, dialect: Dialect): OpenAiRequest {
+  const checked = SCHEMAS[dialect].safeParse(fields);
+  if (!checked.success) throw badField(checked.error, fields);
+  const { stream, messages } = checked.data;
   if (Array.isArray(messages)) messages.forEach(refuseRemoteMedia);
-  return { model, stream: stream ?? false };
+  return { stream: stream ?? false };
 }
 
 const DECODER = new TextDecoder("utf-8", { fatal: true });

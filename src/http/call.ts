@@ -1,5 +1,7 @@
 /** One request on its way: what may cut it, the watch over silence, and its one record at the end. */
 import { SynapticError, toOpenAi } from "../core/errors.ts";
+import { slotsPulse } from "../core/slots.ts";
+import type { Grant } from "../engine/admission.ts";
 import type { CatalogEntry } from "../engine/catalog.ts";
 import type { RuntimeView } from "./runtime-view.ts";
 
@@ -25,6 +27,9 @@ export class Call {
   #firstByteAt: number | null = null;
   #clientIsBehind = false;
   #cancelWatch = () => {};
+  #grant: Grant | null = null;
+  /** What the coordinator had done when it was last looked at. */
+  #pulse: string | null = null;
   #ended = false;
 
   constructor(view: RuntimeView, request: Forwarding) {
@@ -45,10 +50,12 @@ export class Call {
     this.#line.abort(reason);
   }
 
-  /** From now on the upstream may be silent for as long as the config allows. */
-  watch(): void {
+  /** From now on the upstream may be silent for as long as the config allows; before its first byte only while it does
+   *  no work, since a whole answer, a long prompt or a wait for a slot is silent however well it goes. */
+  watch(grant: Grant): void {
+    this.#grant = grant;
     this.#heardAt = this.#view.ports.clock.now();
-    this.#arm(this.#view.config.silenceMs);
+    this.#arm(this.#view.config.silenceMs / 2);
   }
 
   unwatch(): void {
@@ -86,13 +93,44 @@ export class Call {
   }
 
   #arm(ms: number): void {
-    const { clock } = this.#view.ports;
     this.#cancelWatch();
-    this.#cancelWatch = clock.after(ms, () => {
-      const leftMs = this.#heardAt + this.#view.config.silenceMs - clock.now();
-      if (leftMs > 0) this.#arm(leftMs);
-      else this.cut(this.#clientIsBehind ? clientStuck() : silent(this.#view.config.silenceMs));
+    this.#cancelWatch = this.#view.ports.clock.after(ms, () => void this.#judge());
+  }
+
+  /** Looks twice per allowed silence, so that two readings of the work done lie within it. */
+  async #judge(): Promise<void> {
+    const { ports, config } = this.#view;
+    if (this.#firstByteAt === null && this.#grant) {
+      const pulse = await readPulse(ports, this.#grant, this.signal);
+      if (this.#ended || this.signal.aborted) return;
+      if (this.#pulse !== null && pulse !== null && pulse !== this.#pulse) this.#heardAt = ports.clock.now();
+      this.#pulse = pulse;
+    }
+    const leftMs = this.#heardAt + config.silenceMs - ports.clock.now();
+    if (leftMs > 0) this.#arm(Math.min(leftMs, config.silenceMs / 2));
+    else this.cut(this.#clientIsBehind ? clientStuck() : silent(config.silenceMs));
+  }
+}
+
+const PULSE_MS = 2_000;
+
+/** What the coordinator's slots have done so far; null when it does not say. */
+async function readPulse({ clock, http }: RuntimeView["ports"], grant: Grant, signal: AbortSignal) {
+  const slow = new AbortController();
+  const cancel = clock.after(PULSE_MS, () => slow.abort());
+  try {
+    const response = await http.request(`${grant.url}/slots`, {
+      method: "GET",
+      headers: { authorization: `Bearer ${grant.apiKey}` },
+      signal: AbortSignal.any([signal, slow.signal]),
     });
+    const text = await response.text();
+    return response.ok ? slotsPulse(text) : null;
+  } catch {
+    // Too slow, or gone: then it does no work that could be seen.
+    return null;
+  } finally {
+    cancel();
   }
 }
 

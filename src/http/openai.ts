@@ -1,7 +1,9 @@
 /** OpenAI's API: models, chat completions and completions. */
 import { type Context, Hono } from "hono";
 import type { RequestIdVariables } from "hono/request-id";
-import { type Dialect, parseOpenAiRequest } from "../core/openai-request.ts";
+import { SynapticError } from "../core/errors.ts";
+import { checkOpenAiRequest, type Dialect, readOpenAiBody } from "../core/openai-request.ts";
+import type { CatalogEntry } from "../engine/catalog.ts";
 import { forward } from "./forward.ts";
 import { readBody } from "./guard.ts";
 import { refuseOtherMethods } from "./methods.ts";
@@ -18,8 +20,9 @@ export function openAiRoutes(view: RuntimeView): Hono<Env> {
   const complete = (dialect: Dialect, path: string) => async (context: Context<Env>) => {
     const { signal } = context.req.raw;
     const body = await readBody(context.req.raw);
-    const { model: name, stream } = parseOpenAiRequest(body, dialect);
-    const entry = await view.catalog.find(name);
+    const read = readOpenAiBody(body);
+    const entry = read.model === null ? await onlyModel(view) : await view.catalog.find(read.model);
+    const { stream } = checkOpenAiRequest(read, dialect);
     const id = context.get("requestId");
     try {
       return await forward(view, { id, entry, path, body, stream, signal });
@@ -42,4 +45,17 @@ export function openAiRoutes(view: RuntimeView): Hono<Env> {
   app.post("/completions", complete("completion", "/v1/completions"));
   refuseOtherMethods(app);
   return app;
+}
+
+/** For a request that names no model: the one that the config loads at the start, or the only one there is. */
+async function onlyModel({ catalog, config }: RuntimeView): Promise<CatalogEntry> {
+  if (config.preload !== null) return await catalog.find(config.preload);
+  const entries = await catalog.list();
+  const [only] = entries;
+  if (only && entries.length === 1) return only;
+  throw new SynapticError("bad_request", "Missing required parameter: 'model'", {
+    param: "model",
+    detail: "missing_required_parameter",
+    hint: `served here: ${entries.map(({ id }) => id).join(", ") || "nothing"}`,
+  });
 }

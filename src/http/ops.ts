@@ -1,4 +1,5 @@
 /** For the owner: health, metrics, the snapshot, plans, loading and unloading. */
+import { zValidator } from "@hono/zod-validator";
 import { Hono } from "hono";
 import { z } from "zod";
 import { SynapticError } from "../core/errors.ts";
@@ -34,8 +35,8 @@ export function metricsRoutes(view: RuntimeView): Hono {
 export function synapticRoutes(view: RuntimeView): Hono {
   const app = new Hono();
   app.get("/status", (context) => context.json(view.snapshot()));
-  app.get("/plan", async (context) => {
-    const model = modelOf(context.req.query());
+  app.get("/plan", zValidator("query", MODEL, refuse), async (context) => {
+    const { model } = context.req.valid("query");
     const { result, facts, command } = await view.plan(model, context.req.raw.signal);
     if (!result.ok) throw new SynapticError(result.refusal.code, result.refusal.message, { hint: result.refusal.hint });
     const { layers: _, ...summary } = facts;
@@ -58,14 +59,20 @@ export function synapticRoutes(view: RuntimeView): Hono {
 
 const MODEL = z.object({ model: z.string().min(1) });
 
-function modelOf(fields: unknown): string {
-  const checked = MODEL.safeParse(fields);
-  if (checked.success) return checked.data.model;
+/** A failed check is our error, not zod's own body. */
+function refuse({ success }: { readonly success: boolean }): void {
+  if (success) return;
   throw new SynapticError("bad_request", "Missing required parameter: 'model'", {
     param: "model",
     detail: "missing_required_parameter",
-    hint: 'send {"model": "..."}',
   });
+}
+
+/** Read by hand: the validator would pass over a body that is not announced as JSON, as curl sends it. */
+function modelOf(fields: unknown): string {
+  const checked = MODEL.safeParse(fields);
+  refuse(checked);
+  return checked.data?.model ?? "";
 }
 
 async function readModel(request: Request): Promise<string> {

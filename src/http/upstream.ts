@@ -31,7 +31,7 @@ export async function openUpstream(view: RuntimeView, call: Call, waiting: Abort
 
 async function ask(view: RuntimeView, call: Call, grant: Grant): Promise<Response> {
   const { path, body } = call.request;
-  call.watch();
+  call.watch(grant);
   try {
     const response = await view.ports.http.request(`${grant.url}${path}`, {
       method: "POST",

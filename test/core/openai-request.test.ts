@@ -1,14 +1,15 @@
 import { describe, expect, test } from "bun:test";
 import { SynapticError } from "../../src/core/errors.ts";
-import { type Dialect, parseOpenAiRequest } from "../../src/core/openai-request.ts";
+import { checkOpenAiRequest, type Dialect, readOpenAiBody } from "../../src/core/openai-request.ts";
 
 function parse(body: unknown, dialect: Dialect = "chat") {
-  return parseOpenAiRequest(new TextEncoder().encode(typeof body === "string" ? body : JSON.stringify(body)), dialect);
+  const read = readOpenAiBody(new TextEncoder().encode(typeof body === "string" ? body : JSON.stringify(body)));
+  return { model: read.model, ...checkOpenAiRequest(read, dialect) };
 }
 
 const messages = [{ role: "user", content: "hi" }];
 
-describe("parseOpenAiRequest()", () => {
+describe("readOpenAiBody() and checkOpenAiRequest()", () => {
   test("takes what it needs and lets everything else be", () => {
     expect(parse({ model: "m", messages, anything: [1e300, { n: null }] })).toEqual({ model: "m", stream: false });
     expect(parse({ model: "m", messages, stream: true })).toEqual({ model: "m", stream: true });
@@ -43,7 +44,7 @@ describe("parseOpenAiRequest()", () => {
         return thrown;
       }
     };
-    expect(error('{"__proto__":{"model":"m"},"messages":[{"role":"user"}]}')).toMatchObject({ param: "model" });
+    expect(error('{"__proto__":{"model":"m"},"messages":[{"role":"user"}]}')).toMatchObject({ model: null });
     expect(error('{"model":"m","messages":{"length":1,"0":{"role":"user"}}}')).toMatchObject({ param: "messages" });
     expect(error("null")).toBeInstanceOf(SynapticError);
   });

@@ -47,6 +47,8 @@ export interface FakeRuntime extends RuntimeView {
   /** The coordinator's process ends; the next request is let in to a new one at the same address. */
   die(error: SynapticError): void;
   progress: number | null;
+  /** What the coordinator says of its slots. */
+  slots: string;
   plannedAs: Awaited<ReturnType<RuntimeView["plan"]>> | null;
   readonly unloaded: string[];
 }
@@ -84,7 +86,15 @@ export function createFakeRuntime(options: FakeRuntimeOptions): FakeRuntime {
   const runtime: FakeRuntime = {
     version: "1.2.3",
     config: testConfig(options),
-    ports: { clock, log, http: { request: (url: string, request: HttpRequest) => requestUpstream(url, request) } },
+    ports: {
+      clock,
+      log,
+      http: {
+        request: async (url: string, request: HttpRequest) =>
+          url.endsWith("/slots") ? new Response(runtime.slots) : await requestUpstream(url, request),
+      },
+    },
+    slots: '[{"id":0,"is_processing":false}]',
     catalog: {
       list: () => Promise.resolve(entries),
       async find(name) {

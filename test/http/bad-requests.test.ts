@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { MAX_BODY_BYTES } from "../../src/http/guard.ts";
 import { recite } from "../fakes/llama-answers.ts";
+import type { Script } from "../fakes/llama-server.ts";
 import { connectRaw, rawPost } from "../fakes/raw-client.ts";
 import { chat, post } from "../fakes/runtime.ts";
 import { clearStages, errorOf, setStage } from "./stage.ts";
@@ -37,7 +38,6 @@ describe("a body that cannot be used", () => {
   test.each<[string, string, unknown, string | null, string | null]>([
     ["a list", CHAT, [], null, null],
     ["a text", CHAT, "x", null, null],
-    ["no model", CHAT, { messages: MESSAGES }, "model", "missing_required_parameter"],
     ["a model that is a number", CHAT, { model: 5, messages: MESSAGES }, "model", "invalid_type"],
     ["an empty model", CHAT, { model: "", messages: MESSAGES }, "model", "invalid_value"],
     ["no messages", CHAT, { model: "m" }, "messages", "missing_required_parameter"],
@@ -211,4 +211,35 @@ test("an unknown model is a 404 that clients recognise, and no reason to try aga
     expect(error.message).toContain("'n'");
   }
   expect(upstream.asked).toHaveLength(0);
+});
+
+describe("a request that names no model", () => {
+  const ask = JSON.stringify({ messages: MESSAGES });
+  const answer: Script = (reply) => reply.whole(200, "{}");
+
+  test("gets the only one there is", async () => {
+    const { request, runtime } = setStage(answer);
+    expect((await request(CHAT, post(ask))).status).toBe(200);
+    expect(runtime.granted()).toBe(1);
+  });
+
+  test("gets the one that the config loads at the start", async () => {
+    const { request } = setStage(answer, { models: ["other"], config: { preload: "other" } });
+    const response = await request(CHAT, post(ask));
+    expect(response.status).toBe(200);
+  });
+
+  test("is refused where there are several, with their names", async () => {
+    const { request } = setStage(answer, { models: ["other"] });
+    const response = await request(CHAT, post(ask));
+    expect(response.status).toBe(400);
+    expect(await errorOf(response)).toMatchObject({ param: "model", code: "missing_required_parameter" });
+  });
+});
+
+test("an unknown model is said before anything else that is wrong", async () => {
+  const { request } = setStage(() => {});
+  const response = await request(CHAT, post('{"model":"nope"}'));
+  expect(response.status).toBe(404);
+  expect(await errorOf(response)).toMatchObject({ param: "model", code: "model_not_found" });
 });

@@ -82,6 +82,49 @@ describe("a silent upstream", () => {
   });
 });
 
+describe("a whole answer that takes longer than the allowed silence", () => {
+  const slots = (decoded: number) => `[{"id":0,"id_task":7,"next_token":[{"n_decoded":${decoded}}]}]`;
+
+  test("is waited for as long as a slot works on it", async () => {
+    const clock = createFakeClock();
+    const done = Promise.withResolvers<void>();
+    const { fetch, runtime, upstream } = setStage(
+      async (reply) => {
+        await done.promise;
+        await reply.whole(200, "{}");
+      },
+      { clock, config: { silenceMs: SILENCE_MS } },
+    );
+    const pending = fetch(CHAT, post(chat()));
+    await upstream.request(0);
+    for (let decoded = 0; decoded < 10; decoded++) {
+      runtime.slots = slots(decoded);
+      await clock.advance(SILENCE_MS / 2);
+    }
+    done.resolve();
+    expect((await pending).status).toBe(200);
+    expect(upstream.asked).toHaveLength(1);
+  });
+
+  test("ends with 504 once no slot gets on", async () => {
+    const clock = createFakeClock();
+    const { fetch, runtime, upstream } = setStage(() => new Promise(() => {}), {
+      clock,
+      config: { silenceMs: SILENCE_MS },
+    });
+    const pending = fetch(CHAT, post(chat()));
+    await upstream.request(0);
+    runtime.slots = slots(1);
+    await clock.advance(SILENCE_MS / 2);
+    runtime.slots = slots(2);
+    await clock.advance(SILENCE_MS / 2);
+    await clock.advance(SILENCE_MS - 1);
+    expect(runtime.busy()).toBe(1);
+    await clock.advance(1);
+    expect((await pending).status).toBe(504);
+  });
+});
+
 test("a client that stops reading is cut after the same time, and not blamed on the model", async () => {
   const clock = createFakeClock();
   const block = `data: ${"x".repeat(256 * 1024)}\n\n`;
