@@ -16,7 +16,7 @@ function bin(name: string): string {
 
 const GATES: readonly Gate[] = [
   { name: "types", command: [bin("tsc"), "--noEmit", "-p", "."] },
-  { name: "format and lint", command: [bin("biome"), "ci"] },
+  { name: "format and lint", command: [bin("biome"), "ci", process.stdout.isTTY ? "--colors=force" : "--colors=off"] },
   { name: "architecture", command: [process.execPath, "test", "./test/architecture.test.ts"] },
 ];
 

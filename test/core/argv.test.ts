@@ -54,7 +54,12 @@ describe("coordinatorArgs()", () => {
 
   test("gives no flag that the owner could give differently, but what decides no placement", () => {
     const flags = argsOf().filter((arg) => arg.startsWith("--"));
-    expect(flags.filter((flag) => ownedFlag(flag) === null)).toEqual(["--no-warmup", "--offline", "--threads-http", "--cache-ram"]);
+    expect(flags.filter((flag) => ownedFlag(flag) === null)).toEqual([
+      "--no-warmup",
+      "--offline",
+      "--threads-http",
+      "--cache-ram",
+    ]);
   });
 
   test("turns flash attention off where the head size has no kernel", () => {
