@@ -123,7 +123,8 @@ function assemble(copy: string): void {
 /** `exec` keeps the process id, so a signal to the wrapper is a signal to the program. */
 function wrapper(program: string, libraries: string): string {
   return `#!/bin/sh
-here=$(dirname "$(readlink -f "$0")")
+here=\${0%/*}
+[ -L "$0" ] && here=$(dirname "$(readlink -f "$0")")
 exec "$here/bin/ld.so" --library-path "$here/${libraries}:$here/${libraries}/llama" "$here/${program}" "$@"
 `;
 }

@@ -49,7 +49,7 @@ export async function findRunning(http: HttpPort, config: Config): Promise<Clien
   try {
     const response = await http.request(`${url}/healthz`, { method: "GET", headers: {}, signal });
     const text = await response.text();
-    if (response.status === 200 && text.includes('"status"')) return createClient(http, url, config.apiKey);
+    if (response.status === 200 && text.includes('"synaptic"')) return createClient(http, url, config.apiKey);
   } catch {
     if (!signal.aborted) return null;
     // Perhaps a synaptic that was stopped or is overloaded: what it holds must not be probed by us as well.

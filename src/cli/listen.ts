@@ -52,11 +52,22 @@ function bodyOf({ model, prompt, maxTokens }: Request) {
   };
 }
 
+interface Delta {
+  readonly content?: string | null;
+  /** What a thinking model thinks: said as well as its answer. */
+  readonly reasoning_content?: string | null;
+}
+
 interface Chunk {
   readonly model?: string;
-  readonly choices?: readonly { readonly delta?: { readonly content?: string | null } }[];
+  readonly choices?: readonly { readonly delta?: Delta }[];
   readonly timings?: { readonly prompt_per_second?: number; readonly predicted_per_second?: number };
   readonly error?: { readonly message?: string };
+}
+
+/** Control codes would speak to the terminal. */
+function spoken({ content, reasoning_content }: Delta = {}): string {
+  return `${reasoning_content ?? ""}${content ?? ""}`.replace(/[^\P{Cc}\n\t]/gu, "");
 }
 
 function take(speech: Speech, event: string): Speech {
@@ -66,7 +77,7 @@ function take(speech: Speech, event: string): Speech {
   if (chunk.error) throw new SynapticError("upstream_error", chunk.error.message ?? "The stream failed");
   return {
     model: chunk.model ?? speech.model,
-    text: speech.text + (chunk.choices?.[0]?.delta?.content ?? ""),
+    text: speech.text + spoken(chunk.choices?.[0]?.delta),
     promptPerSecond: chunk.timings?.prompt_per_second ?? speech.promptPerSecond,
     tokensPerSecond: chunk.timings?.predicted_per_second ?? speech.tokensPerSecond,
   };

@@ -1,6 +1,7 @@
 /** The model that a command names: an id of the configuration, or the path of a GGUF file. */
 import type { Config } from "../core/config-types.ts";
 import { SynapticError } from "../core/errors.ts";
+import { toModelId } from "../core/model-id.ts";
 import type { Client } from "./client.ts";
 import type { Host } from "./host.ts";
 
@@ -19,7 +20,7 @@ export function resolveModel(
 ): { readonly config: Config; readonly model: string } {
   if (!isPath(config, name)) return { config, model: name };
   const path = host.absolute(name);
-  const model = path.replace(/^.*\//, "").replace(/\.gguf$/i, "");
+  const model = toModelId(path.replace(/^.*\//, ""));
   const models = { ...config.models, files: { ...config.models.files, [model]: path } };
   return { config: withValue(config, "models", models), model };
 }
@@ -34,6 +35,12 @@ export function idForServer(host: Pick<Host, "absolute">, config: Config, name: 
   throw new SynapticError("model_not_found", `Cannot use ${name}: a synaptic runs at ${url} and does not know it`, {
     hint: "add the file under synaptic.models.files and start it again, or stop it first",
   });
+}
+
+/** For a listener that only this process asks: the user's keys are not needed there, a random one is. */
+export function withOwnKey(config: Config, apiKey: string): Config {
+  const properties = { ...Object.getOwnPropertyDescriptors(config), keys: { value: [], enumerable: true } };
+  return Object.freeze(Object.create(Object.prototype, { ...properties, apiKey: { value: apiKey } }));
 }
 
 /** By property descriptors: a spread would lose the API key, which is not enumerable, so that no log shows it. */

@@ -1,4 +1,5 @@
 /** `synaptic prove MODEL`: plans, loads, streams a completion, and reports plan against proof with a plain verdict. */
+
 import type { Config } from "../core/config-types.ts";
 import { SynapticError } from "../core/errors.ts";
 import type { CoordinatorSnapshot, Snapshot } from "../core/snapshot.ts";
@@ -8,7 +9,7 @@ import { type Client, createClient, findRunning, readAnswer } from "./client.ts"
 import type { Host } from "./host.ts";
 import { listenTo } from "./listen.ts";
 import { withRuntime } from "./look.ts";
-import { idForServer, resolveModel } from "./model.ts";
+import { idForServer, resolveModel, withOwnKey } from "./model.ts";
 import { renderReport } from "./report.ts";
 
 export interface ProveOptions {
@@ -62,8 +63,9 @@ function tellProgress({ clock, log }: Ports, client: Client, model: string): () 
 
 /** Nobody serves: runs the same server on a port of its own, for the time of the proof. */
 async function proveAlone(host: Host, options: ProveOptions): Promise<number> {
-  const { config, model } = resolveModel(host, options.config, options.model);
-  const ports = host.ports(config, "info");
+  const { config: asked, model } = resolveModel(host, options.config, options.model);
+  const ports = host.ports(asked, "info");
+  const config = withOwnKey(asked, ports.random.token());
   return await withRuntime(host, { config, ports }, async (runtime) => {
     const app = createApp(runtime);
     const listener = host.listen({ host: "127.0.0.1", port: 0, fetch: (request) => app.fetch(request) });
@@ -77,10 +79,12 @@ async function proveAlone(host: Host, options: ProveOptions): Promise<number> {
 }
 
 async function proveThrough(host: Host, client: Client, options: ProveOptions): Promise<number> {
-  await readAnswer(client.url, await client.post("/synaptic/models/load", { model: options.model }, host.stopping));
-  const speech = await listenTo(host, client, options);
+  const loaded = await client.post("/synaptic/models/load", { model: options.model }, host.stopping);
+  // Our own server's answer; an alias is told under the id that it stands for.
+  const { model } = (await readAnswer(client.url, loaded)) as { readonly model: string };
+  const speech = await listenTo(host, client, { ...options, model });
   const snapshot = await client.status();
-  const coordinator = coordinatorOf(snapshot, speech.model);
+  const coordinator = coordinatorOf(snapshot, model);
   const at = new Date(host.ports(options.config, "info").clock.now());
   const report = renderReport({ snapshot, coordinator, speech, at });
   if (options.json) host.write(`${JSON.stringify({ proven: report.proven, speech, ...coordinator }, null, 2)}\n`);

@@ -3,6 +3,7 @@ import { describeFound, formatPath, NOT_SHOWN } from "./config-problems.ts";
 import type { SynapticFile } from "./config-schema-own.ts";
 import { type ConfigInput, choose, fileCandidate, type Ledger } from "./config-sources.ts";
 import type { Config, ModelSettings, ModelsConfig } from "./config-types.ts";
+import { isModelId } from "./model-id.ts";
 import { nearest } from "./nearest.ts";
 import { ownedFlag, ownedVariable } from "./owned-flags.ts";
 
@@ -59,10 +60,9 @@ export function resolveModels(ledger: Ledger, input: ConfigInput, file: ModelsFi
   };
 }
 
-/** Control characters and outer spaces never arrive in a request's `model` as typed. */
 function checkName(ledger: Ledger, name: string, path: readonly (string | number)[]): void {
-  if (name !== "" && name.trim() === name && !/\p{Cc}/u.test(name)) return;
-  const expected = "a model name without spaces around it";
+  if (isModelId(name)) return;
+  const expected = "a model name without spaces around it and without commas";
   ledger.problems.push({ source: null, key: formatPath(path), expected, found: describeFound(name) });
 }
 

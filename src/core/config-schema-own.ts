@@ -134,7 +134,7 @@ const probeSchema = z
         .optional()
         .describe("Failed probes in a row that make a backend down; 3 when left out."),
       successes: wholeNumber(1, 100).optional().describe("Good probes in a row that bring it back; 2 when left out."),
-      timeoutMs: wholeNumber(10, 60_000, "of milliseconds")
+      timeoutMs: wholeNumber(10, 9_000, "of milliseconds")
         .optional()
         .describe("When a probe counts as failed; 2000 when left out."),
     },
@@ -155,7 +155,7 @@ const keySchema = z.object(
     scopes: z
       .array(z.enum(["use", "admin"], { error: '"use" or "admin"' }), { error: 'a list of "use" and "admin"' })
       .min(1, { error: 'at least one of "use" and "admin"' })
-      .describe("use: the API. admin: load, unload and reload too."),
+      .describe("use: the API. admin: load and unload too."),
   },
   { error: "an object with name, hash and scopes" },
 );

@@ -20,7 +20,7 @@ const rpcBackendSchema = z.looseObject(
   { error: 'an object such as {"host": "10.0.0.1", "port": 50052}' },
 );
 
-const timeoutExpected = "a number of seconds above 0, at most 86400";
+const timeoutExpected = "a number of seconds from 1 to 86400";
 
 export const fileSchema = z
   .object(
@@ -45,7 +45,7 @@ export const fileSchema = z
         .describe("The model to load at the start."),
       agent_timeout: z
         .number({ error: timeoutExpected })
-        .positive({ error: timeoutExpected })
+        .min(1, { error: timeoutExpected })
         .max(86_400, { error: timeoutExpected })
         .optional()
         .describe("Longest silence of an answer in seconds; 300 when left out."),

@@ -31,7 +31,7 @@ const SCHEMAS = {
   completion: z.looseObject({ ...COMMON, prompt: PROMPT }),
 } as const;
 
-const MODEL = z.looseObject({ model: z.string().min(1).nullish() });
+const MODEL = z.looseObject({ model: z.string().nullish() });
 
 /** Reads a body as far as the model that it names. @throws SynapticError `bad_request`. */
 export function readOpenAiBody(bytes: Uint8Array): OpenAiBody {
@@ -41,7 +41,7 @@ export function readOpenAiBody(bytes: Uint8Array): OpenAiBody {
   }
   const checked = MODEL.safeParse(fields);
   if (!checked.success) throw badField(checked.error, fields);
-  return { model: checked.data.model ?? null, fields };
+  return { model: checked.data.model || null, fields };
 }
 
 /** Checks the rest of it. @throws SynapticError `bad_request` or `unsupported_parameter` that names the field. */

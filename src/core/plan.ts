@@ -89,7 +89,7 @@ function explain(input: PlanInput, used: Placed, sizing: Sizing): readonly strin
     reasons.push(`context ${sizing.contextSize} is beyond the ${facts.trainedContext} that the model was trained for`);
   }
   if (facts.kvInexact) reasons.push(`KV cache is reserved in full: ${facts.kvInexact}`);
-  for (const { endpoint, reason } of input.leftOut) reasons.push(`without ${endpoint}: ${reason}`);
+  for (const { endpoint, reason } of input.leftOut) reasons.push(`fits without ${endpoint}: ${reason}`);
   return reasons;
 }
 

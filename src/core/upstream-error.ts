@@ -37,9 +37,10 @@ export function fromErrorFrame(event: string): SynapticError | null {
 
 function explain(status: number, { type, n_prompt_tokens, n_ctx }: Said, message: string): SynapticError {
   if (type === "exceed_context_size_error") {
-    const sizes = n_ctx ? `This model's maximum context length is ${n_ctx} tokens` : message;
+    // LangChain looks for "prompt is too long", LiteLLM and others for "maximum context length is N tokens".
     const asked = n_prompt_tokens ? `, the request has ${n_prompt_tokens}` : "";
-    return new SynapticError("context_length_exceeded", `${sizes}${asked}`, { param: "messages" });
+    const sizes = `The prompt is too long: this model's maximum context length is ${n_ctx} tokens${asked}`;
+    return new SynapticError("context_length_exceeded", n_ctx ? sizes : message, { param: "messages" });
   }
   if (CONTEXT_FULL.test(message)) {
     return new SynapticError("too_busy", "The requests that run at the same time have used up the model's context", {

@@ -11,6 +11,8 @@ export interface Grant {
   release(): void;
   /** Why this coordinator has gone, once it has; null when it still runs after a moment. */
   failure(): Promise<SynapticError | null>;
+  /** It hangs: no slot of it has worked for too long. It is ended, and the next request starts it anew. */
+  suspect(): void;
 }
 
 /** The coordinator that lets requests in. */
@@ -20,6 +22,7 @@ export interface Target {
   /** Fires when its process has gone. */
   readonly gone: AbortSignal;
   readonly why: () => SynapticError | null;
+  readonly suspect: () => void;
 }
 
 /** A dying llama-server closes its connections about 20 ms before it is seen to exit (facts/llamacpp.md c). */
@@ -54,10 +57,11 @@ export function createAdmission(clock: Clock, onEmpty: () => void): Admission {
   const grant = (target: Target): Grant => {
     let held = true;
     busy++;
-    const { url, apiKey, gone, why } = target;
+    const { url, apiKey, gone, why, suspect } = target;
     return {
       url,
       apiKey,
+      suspect,
       failure: () =>
         new Promise((resolve) => {
           if (gone.aborted) return resolve(why());

@@ -2,6 +2,7 @@
 import { settingsFor } from "../core/config-models.ts";
 import type { Config } from "../core/config-types.ts";
 import { SynapticError, wrapError } from "../core/errors.ts";
+import { toModelId } from "../core/model-id.ts";
 import type { Logger, ModelFile, ModelPort } from "./ports.ts";
 
 export interface CatalogEntry extends ModelFile {
@@ -59,7 +60,7 @@ export function createCatalog(ports: { readonly models: ModelPort; readonly log:
     async find(name) {
       const wanted = name === preloaded?.path ? preloaded.id : name;
       // Most requests name one of these: no folder is read for them.
-      const known = named.get(wanted);
+      const known = named.get(wanted) ?? [...named.values()].find(({ aliases }) => aliases.includes(wanted));
       if (known) return known;
       const entries = await list();
       const entry = entries.find(({ id }) => id === wanted) ?? entries.find(({ aliases }) => aliases.includes(wanted));
@@ -78,7 +79,7 @@ export function createCatalog(ports: { readonly models: ModelPort; readonly log:
 
 /** Its file name; where another file has that id already, its whole path. */
 function idFor(path: string, named: ReadonlyMap<string, CatalogEntry>): string {
-  const id = path.replace(/^.*[/\\]/, "").replace(GGUF_PATH, "");
+  const id = toModelId(path.replace(/^.*[/\\]/, ""));
   const other = named.get(id);
-  return other === undefined || other.path === path ? id : path;
+  return other === undefined || other.path === path ? id : toModelId(path);
 }

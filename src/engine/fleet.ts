@@ -16,6 +16,9 @@ import type { Monitor } from "./monitor.ts";
 import type { Ports } from "./ports.ts";
 import { Supervisor } from "./supervisor.ts";
 
+/** Shorter than the deadline of planning (`LIMITS.planMs`), so that the refusal says why. */
+const ROOM_WAIT_MS = 20_000;
+
 export interface Planned {
   readonly result: PlanResult;
   readonly facts: ModelFacts;
@@ -36,6 +39,8 @@ export class Fleet {
   readonly #coordinators = new Map<string, Supervisor>();
   /** One plan-and-lease at a time: two models must not count on the same memory. */
   #turn: Promise<unknown> = Promise.resolve();
+  /** Resolves when a coordinator has nobody left to serve, or has given its backends back. */
+  #rest = Promise.withResolvers<void>();
   #closing = false;
 
   constructor(ports: Ports, options: FleetOptions) {
@@ -91,7 +96,8 @@ export class Fleet {
     if (existing) return existing;
     const created = new Supervisor(this.#ports, {
       model: entry.id,
-      prepare: (signal) => this.#inTurn(() => this.#prepare(entry, signal)),
+      prepare: (signal) => this.#prepareOnceFree(entry, signal),
+      onRest: () => this.#rest.resolve(),
       onFailure: ({ endpoint, error }) => {
         if (endpoint) this.#options.monitor.reportLost(endpoint, error.message);
       },
@@ -106,8 +112,26 @@ export class Fleet {
     return mine;
   }
 
-  /** Probes, plans on what is free, and ends idle models one by one, the longest unused first, until it fits. */
-  async #prepare(entry: CatalogEntry, signal: AbortSignal): Promise<Prepared> {
+  /** Waits, for a while, until a model that is in the way comes to rest. The turn is left to others meanwhile. */
+  async #prepareOnceFree(entry: CatalogEntry, signal: AbortSignal): Promise<Prepared> {
+    const { clock } = this.#ports;
+    const until = clock.now() + ROOM_WAIT_MS;
+    for (;;) {
+      const rest = this.#rest;
+      const prepared = await this.#inTurn(() => this.#prepare(entry, signal));
+      if (!(prepared instanceof SynapticError)) return prepared;
+      const leftMs = until - clock.now();
+      if (leftMs <= 0) throw prepared;
+      const cancel = clock.after(leftMs, () => rest.resolve());
+      await rest.promise.finally(cancel);
+      if (rest === this.#rest) this.#rest = Promise.withResolvers();
+      signal.throwIfAborted();
+    }
+  }
+
+  /** Probes, plans on what is free, and ends idle models one by one, the longest unused first, until it fits. Returns an
+   *  error when it would fit if models in use were not there. */
+  async #prepare(entry: CatalogEntry, signal: AbortSignal): Promise<Prepared | SynapticError> {
     const { monitor, config } = this.#options;
     signal.throwIfAborted();
     if (!config.sharding) {
@@ -133,7 +157,7 @@ export class Fleet {
       const idle = this.#idle(entry.id);
       const [first] = idle;
       // None is ended for a model that would not fit even then.
-      if (!first || !planWith(idle.map(([model]) => model)).ok) throw this.#refusal(entry.id, planWith);
+      if (!first || !planWith(idle.map(([model]) => model)).ok) return this.#inUse(entry.id, planWith);
       const [model, coordinator] = first;
       this.#ports.log.info(`unloading ${model} to make room for ${entry.id}`);
       await coordinator.unload();
@@ -146,13 +170,13 @@ export class Fleet {
     return idle.sort(([, a], [, b]) => a.lastUsed() - b.lastUsed());
   }
 
-  /** Why a model finds no place: it would not fit alone, or others are in use where it would. */
-  #refusal(model: string, planWith: (givers: readonly string[]) => PlanResult): SynapticError {
+  /** Which models are in the way. @throws SynapticError when it would not fit even without them. */
+  #inUse(model: string, planWith: (givers: readonly string[]) => PlanResult): SynapticError {
     const others = [...this.#coordinators].filter(([name, other]) => name !== model && other.heldPlan());
     const alone = planWith(others.map(([name]) => name));
     if (!alone.ok) {
       const { code, message, hint } = alone.refusal;
-      return new SynapticError(code, message, { hint });
+      throw new SynapticError(code, message, { hint });
     }
     const busy = others.filter(([, other]) => !other.isIdle()).map(([name]) => name);
     return new SynapticError("no_backends", `Cannot load ${model} now: ${busy.join(", ")} in use on its backends`, {

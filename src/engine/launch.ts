@@ -121,7 +121,9 @@ export class Launch {
   target(): Target | null {
     if (!this.#child) return null;
     const { url, apiKey } = this.#child;
-    return { url, apiKey, gone: this.#over.signal, why: () => this.#cause };
+    const { id, report } = this.#options;
+    const suspect = () => report({ tag: "lost", launch: id, error: this.#hangs() });
+    return { url, apiKey, gone: this.#over.signal, why: () => this.#cause, suspect };
   }
 
   /** What it is made of, for the plans of others; null before it is planned. */
@@ -149,6 +151,12 @@ export class Launch {
 
   #wrap(error: unknown): SynapticError {
     return wrapError("coordinator_failed", `Cannot start the coordinator of ${this.#options.model}`, error);
+  }
+
+  #hangs(): SynapticError {
+    return new SynapticError("coordinator_failed", `The coordinator of ${this.#options.model} hangs: it is ended`, {
+      hint: "a backend may hang: the next request loads the model on those that answer",
+    });
   }
 
   #lost(endpoint: Endpoint, detail: string): SynapticError {

@@ -17,6 +17,8 @@ export interface SupervisorOptions {
   readonly prepare: (signal: AbortSignal) => Promise<Prepared>;
   /** The coordinator failed, perhaps because of a backend that the engine named. Must not throw. */
   readonly onFailure: (cause: Cause) => void;
+  /** Nobody uses it any more, or it has given its backends back. Must not throw. */
+  readonly onRest: () => void;
 }
 
 interface RestWaiter {
@@ -35,14 +37,20 @@ export class Supervisor {
   #launch: Launch | null = null;
   #cancelTimer = () => {};
   #stepping = false;
-  #spawns = 0;
+  /** Starts that a failure made necessary. */
+  #restarts = 0;
+  /** It has failed since it was last ready. */
+  #isAiling = false;
   #lastFailure: SynapticError | null = null;
 
   constructor(ports: Ports, options: SupervisorOptions) {
     this.#ports = ports;
     this.#options = options;
     this.#since = ports.clock.now();
-    this.#admission = createAdmission(ports.clock, () => this.#send({ tag: "drained", launch: this.#state.launch }));
+    this.#admission = createAdmission(ports.clock, () => {
+      this.#send({ tag: "drained", launch: this.#state.launch });
+      options.onRest();
+    });
   }
 
   /** Resolves when the model is ready; loads it when it is not. Rejects with why it cannot be, or the signal's reason. */
@@ -89,7 +97,7 @@ export class Supervisor {
       ...launch,
       progress: tag === "starting" ? launch.progress : null,
       ...this.#admission.load(launch.plan?.parallel ?? 0),
-      restarts: Math.max(0, this.#spawns - 1),
+      restarts: this.#restarts,
       lastFailure: this.#lastFailure?.message ?? null,
     };
   }
@@ -134,10 +142,15 @@ export class Supervisor {
       log.warn(`${state.cause.message}; trying again`);
     if (state.tag === "ready") {
       if (before.tag === "starting") log.info(`ready: ${model}`, { took: formatDuration(clock.now() - this.#since) });
-      for (const { reject } of this.#restWaiters) reject(overtaken(model));
-      this.#restWaiters.clear();
+      this.#isAiling = false;
+      this.#rejectRested(overtaken(model));
     }
     this.#since = clock.now();
+  }
+
+  #rejectRested(error: SynapticError): void {
+    for (const { reject } of this.#restWaiters) reject(error);
+    this.#restWaiters.clear();
   }
 
   #answerRested(): void {
@@ -160,7 +173,7 @@ export class Supervisor {
         void this.#launch.plan();
         break;
       case "spawn":
-        this.#spawns++;
+        if (this.#isAiling) this.#restarts++;
         void this.#launch?.spawn();
         break;
       case "check":
@@ -172,8 +185,10 @@ export class Supervisor {
         break;
       }
       case "reject":
-        this.#lastFailure = effect.error;
+        if (!WISHES.has(effect.error.code)) this.#lastFailure = effect.error;
         this.#admission.rejectAll(effect.error);
+        if (effect.error.code === "coordinator_timeout" && this.#state.tag === "stopping")
+          this.#rejectRested(effect.error);
         break;
       case "terminate":
         this.#launch?.terminate();
@@ -185,9 +200,11 @@ export class Supervisor {
         this.#launch?.release();
         this.#launch = null;
         this.#answerRested();
+        this.#options.onRest();
         break;
       case "blame":
         this.#lastFailure = effect.cause.error;
+        this.#isAiling = true;
         if (this.#state.tag !== "failed") this.#ports.log.warn(`${effect.cause.error.message}${this.#next()}`);
         this.#launch?.blame(effect.cause.error);
         this.#options.onFailure(effect.cause);
@@ -206,6 +223,9 @@ export class Supervisor {
     return new Launch(this.#ports, { id: this.#state.launch, model, prepare, report });
   }
 }
+
+/** Requests that end because the owner wants it: no failures. */
+const WISHES: ReadonlySet<SynapticError["code"]> = new Set(["model_loading", "shutting_down"]);
 
 const NO_LAUNCH = { pid: null, progress: null, tokensPerSecond: null, plan: null, proof: null };
 

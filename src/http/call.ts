@@ -100,15 +100,20 @@ export class Call {
   /** Looks twice per allowed silence, so that two readings of the work done lie within it. */
   async #judge(): Promise<void> {
     const { ports, config } = this.#view;
-    if (this.#firstByteAt === null && this.#grant) {
+    const quietMs = () => ports.clock.now() - this.#heardAt;
+    let works = false;
+    if (this.#grant && !this.#clientIsBehind && quietMs() >= config.silenceMs / 2) {
       const pulse = await readPulse(ports, this.#grant, this.signal);
       if (this.#ended || this.signal.aborted) return;
-      if (this.#pulse !== null && pulse !== null && pulse !== this.#pulse) this.#heardAt = ports.clock.now();
+      works = this.#pulse !== null && pulse !== null && pulse !== this.#pulse;
+      if (works && this.#firstByteAt === null) this.#heardAt = ports.clock.now();
       this.#pulse = pulse;
     }
-    const leftMs = this.#heardAt + config.silenceMs - ports.clock.now();
-    if (leftMs > 0) this.#arm(Math.min(leftMs, config.silenceMs / 2));
-    else this.cut(this.#clientIsBehind ? clientStuck() : silent(config.silenceMs));
+    const leftMs = config.silenceMs - quietMs();
+    if (leftMs > 0) return this.#arm(Math.min(leftMs, config.silenceMs / 2));
+    if (this.#clientIsBehind) return this.cut(clientStuck());
+    this.cut(silent(config.silenceMs));
+    if (!works) this.#grant?.suspect();
   }
 }
 

@@ -2,6 +2,7 @@
 import { zValidator } from "@hono/zod-validator";
 import { Hono } from "hono";
 import { z } from "zod";
+import type { Config } from "../core/config-types.ts";
 import { SynapticError } from "../core/errors.ts";
 import { readBody } from "./guard.ts";
 import { refuseOtherMethods } from "./methods.ts";
@@ -11,14 +12,20 @@ import type { RuntimeView } from "./runtime-view.ts";
 export function healthRoutes(view: RuntimeView): Hono {
   const app = new Hono();
   app.get("/", (context) => context.text(`synaptic ${view.version} is running\n`));
-  app.get("/healthz", (context) => context.json({ status: "ok" }));
+  app.get("/healthz", (context) => context.json({ status: "ok", server: "synaptic" }));
   app.get("/readyz", (context) => {
     const { ready, engineFailure, coordinators } = view.snapshot();
     const models = coordinators.map(({ model, state, lastFailure }) => ({ model, state, lastFailure }));
-    return context.json({ ready, engineFailure, models }, ready ? 200 : 503);
+    // Names and paths are not for everybody who can reach the port.
+    const details = isOpen(view.config) ? { engineFailure, models } : {};
+    return context.json({ ready, ...details }, ready ? 200 : 503);
   });
   refuseOtherMethods(app);
   return app;
+}
+
+function isOpen({ keys, apiKey }: Config): boolean {
+  return keys.length === 0 && apiKey === null;
 }
 
 export function metricsRoutes(view: RuntimeView): Hono {
@@ -49,9 +56,12 @@ export function synapticRoutes(view: RuntimeView): Hono {
     return context.json({ model: entry.id, state: "ready" });
   });
   app.post("/models/unload", async (context) => {
-    const entry = await view.catalog.find(await readModel(context.req.raw));
-    await view.fleet.unload(entry.id);
-    return context.json({ model: entry.id, state: "idle" });
+    const name = await readModel(context.req.raw);
+    // What is loaded can be unloaded, though its file may be gone meanwhile.
+    const isLoaded = view.snapshot().coordinators.some(({ model }) => model === name);
+    const model = isLoaded ? name : (await view.catalog.find(name)).id;
+    await view.fleet.unload(model);
+    return context.json({ model, state: "idle" });
   });
   refuseOtherMethods(app);
   return app;

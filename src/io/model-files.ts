@@ -4,6 +4,7 @@ import { basename, dirname, join, relative } from "node:path";
 import type { GgufHeader } from "../core/gguf.ts";
 import { mergeParts, partNames, partOf, splitOf } from "../core/gguf-split.ts";
 import { type ModelFacts, modelFacts } from "../core/model.ts";
+import { toModelId } from "../core/model-id.ts";
 import { withinDeadline } from "./disk-deadline.ts";
 import { readGgufHeader, unreadable } from "./gguf-file.ts";
 
@@ -136,13 +137,13 @@ function withIds(dir: string, paths: readonly string[]): ModelFile[] {
     ...paths.filter((one) => partOf(basename(one))),
   ]) {
     const [name, folder] = [basename(path), dirname(relative(dir, path))];
-    const whole = join(folder, name.slice(0, -".gguf".length));
-    const id = [idOf(name), join(folder, idOf(name))].find((candidate) => !ids.has(candidate)) ?? whole;
+    const whole = toModelId(join(folder, name));
+    const id = [idOf(name), toModelId(join(folder, idOf(name)))].find((candidate) => !ids.has(candidate)) ?? whole;
     ids.set(id, path);
   }
   return [...ids].map(([id, path]) => ({ id, path })).toSorted((a, b) => (a.path < b.path ? -1 : 1));
 }
 
 function idOf(fileName: string): string {
-  return partOf(fileName)?.base ?? fileName.slice(0, -".gguf".length);
+  return toModelId(partOf(fileName)?.base ?? fileName);
 }

@@ -160,7 +160,7 @@ describe("sharding and pool", () => {
 describe("agent_timeout and model", () => {
   test("seconds become the longest silence in milliseconds", () => {
     expect(accepted({ agent_timeout: 30 }).silenceMs).toBe(30_000);
-    expect(accepted({ agent_timeout: 0.5 }).silenceMs).toBe(500);
+    expect(accepted({ agent_timeout: 1.5 }).silenceMs).toBe(1_500);
     expect(accepted({}).silenceMs).toBe(300_000);
   });
 

@@ -80,12 +80,12 @@ describe("preload", () => {
 });
 
 describe("names", () => {
-  test("of models are not empty and have no spaces around them", () => {
-    const said = refusal({ synaptic: { models: { files: { "": "/a", " b": "/b", "c\n": "/c" } } } });
+  test("of models are not empty and have no spaces around them, and no comma, at which llama-server would split", () => {
+    const said = refusal({ synaptic: { models: { files: { "": "/a", " b": "/b", "c\n": "/c", "d,e": "/d" } } } });
     expect(said).toContain(
-      'synaptic.models.files[""]: expected a model name without spaces around it, found an empty text',
+      'synaptic.models.files[""]: expected a model name without spaces around it and without commas, found an empty text',
     );
-    expect(said).toContain("3 problems");
+    expect(said).toContain("4 problems");
   });
 
   test("an alias belongs to one model", () => {

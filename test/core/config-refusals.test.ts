@@ -65,11 +65,7 @@ describe("resolveConfig() refuses", () => {
       { model_sharding_enabled: "yes" },
       'model_sharding_enabled: expected true or false, found "yes"',
     ],
-    [
-      "agent_timeout 0",
-      { agent_timeout: 0 },
-      "agent_timeout: expected a number of seconds above 0, at most 86400, found 0",
-    ],
+    ["agent_timeout 0", { agent_timeout: 0 }, "agent_timeout: expected a number of seconds from 1 to 86400, found 0"],
     ["a model that is no text", { model: 3 }, "model: expected a model name or null, found 3"],
     ["synaptic: null", { synaptic: null }, "synaptic: expected an object, found null"],
     ["a later placement", { synaptic: { placement: "resilient" } }, '"resilient" comes in a later version of synaptic'],

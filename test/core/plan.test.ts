@@ -84,7 +84,7 @@ describe("a plan", () => {
     const leftOut = [{ endpoint: endpointOf(9), reason: "connection refused: is rpc-server running there?" }];
     expect(planned({ leftOut }).reasons).toEqual([
       "spread: 3 usable backends in proportion to free memory",
-      "without 10.0.0.10:50052: connection refused: is rpc-server running there?",
+      "fits without 10.0.0.10:50052: connection refused: is rpc-server running there?",
     ]);
     expect(planned({ options: { placement: "fewest" } }).reasons).toEqual(["fewest: 1 of 3 usable backends holds it"]);
   });

@@ -49,7 +49,9 @@ describe("fromUpstream()", () => {
     const more = { type: "exceed_context_size_error", n_prompt_tokens: 2820, n_ctx: 512 };
     const error = fromUpstream(400, said(400, "request exceeds", more));
     expect(error).toMatchObject({ code: "context_length_exceeded", param: "messages" });
-    expect(error.message).toBe("This model's maximum context length is 512 tokens, the request has 2820");
+    expect(error.message).toBe(
+      "The prompt is too long: this model's maximum context length is 512 tokens, the request has 2820",
+    );
     expect(fromUpstream(400, said(400, "too long", { type: more.type })).message).toBe("too long");
   });
 

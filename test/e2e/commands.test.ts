@@ -100,6 +100,14 @@ describe("with nobody serving", () => {
     expect(alone.stderr).toMatch(/^Cannot place 12-F16: no backend is configured$/m);
   });
 
+  test("prove needs no key of the config's own while nobody serves", async () => {
+    const hash = `sha256:${"0".repeat(64)}`;
+    const own = { models: { files: { m: model } }, placement: "spread", keys: [{ name: "a", hash, scopes: ["use"] }] };
+    const { code, stderr } = await lab.run(["prove", "m"], { config: lab.config(endpointsOf(backends), own) });
+    expect(stderr).not.toContain("wants a key");
+    expect(code).toBe(0);
+  });
+
   test("prove writes its report with the text and the verdict, shows it on stdout, and exits with 0", async () => {
     const out = join(lab.folder, "reports", "proof.md");
     const { code, stdout, stderr } = await lab.run(["prove", "m", "--out", out], { config });
@@ -140,7 +148,7 @@ describe("with nobody serving", () => {
 
   test("SIGINT ends a command that still waits for a backend with exit code 130, at once", async () => {
     const stalled = new FakeRpcServer({ tag: "stall" });
-    const patient = lab.config([stalled.endpoint], { probe: { timeoutMs: 60_000 } });
+    const patient = lab.config([stalled.endpoint], { probe: { timeoutMs: 9_000 } });
     const program = lab.start([BINARY, "backends", "--port", "0", "--config", patient]);
     await stalled.until(() => stalled.connections === 1);
     program.kill("SIGINT");

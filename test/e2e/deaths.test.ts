@@ -1,6 +1,6 @@
 /** Backends that die, hang on to others or speak another protocol: what clients see, and that it goes on without them. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import OpenAI from "openai";
 import { RECITATION } from "../../scripts/recitation.ts";
@@ -106,6 +106,22 @@ describe("a backend killed while it streams", () => {
   });
 });
 
+test("a hung backend costs the requests it has one allowed silence; then its coordinator is ended and the rest serve", async () => {
+  const backends = (await lab.backends(2)) as [RealRpcServer, RealRpcServer];
+  const config = JSON.parse(readFileSync(configOf(backends), "utf8")) as object;
+  const path = lab.write("impatient.json", JSON.stringify({ ...config, agent_timeout: 1 }));
+  const synaptic = await lab.serve({ config: path });
+  await synaptic.load("m");
+  process.kill(backends[1].pid, "SIGSTOP");
+  const hung = await synaptic.post("/v1/completions", { model: "m", prompt: "Recite", max_tokens: 200 });
+  expect(hung.status).toBe(504);
+  await hung.text();
+  expect(await recite(synaptic)).toBe(RECITATION);
+  expect(await holders(synaptic)).toEqual([backends[0].endpoint]);
+  expect((await synaptic.coordinator("m")).lastFailure).toContain("hangs");
+  expect(await synaptic.backend(backends[1].endpoint)).toMatchObject({ state: "busy" });
+});
+
 test("a backend killed while idle is down at once, the next request works without it, and once restarted it is up again", async () => {
   const { synaptic, first, second, third } = await start(3);
   await synaptic.load("m");
@@ -156,7 +172,7 @@ test("a backend that a foreign client holds is busy, the model goes on the other
   const { stdout } = await lab.run(["plan", "m", "--json", ...synaptic.portFlag], { config });
   // Our own answer: the shape of core/plan-types.
   const { reasons } = JSON.parse(stdout) as Plan;
-  expect(reasons.find((reason) => reason.startsWith(`without ${second.endpoint}: `))).toContain(
+  expect(reasons.find((reason) => reason.startsWith(`fits without ${second.endpoint}: `))).toContain(
     "held by another client",
   );
   holder.leave();

@@ -13,7 +13,13 @@ function setUp() {
   const admission = createAdmission(clock, () => void emptied++);
   const gone = new AbortController();
   let cause: SynapticError | null = null;
-  const target: Target = { url: "http://127.0.0.1:1", apiKey: "secret", gone: gone.signal, why: () => cause };
+  const target: Target = {
+    url: "http://127.0.0.1:1",
+    apiKey: "secret",
+    gone: gone.signal,
+    why: () => cause,
+    suspect: () => {},
+  };
   const die = (error: SynapticError | null) => {
     cause = error;
     gone.abort();

@@ -97,11 +97,23 @@ describe("room for another model", () => {
     expect(states()).toEqual({ a: "ready", b: "idle", c: "idle", large: "ready" });
   });
 
-  test("is not made of one in use: refused, naming it, with a time to come back", async () => {
+  test("is waited for while another is in use, and made as soon as that one is at rest", async () => {
     const { fleet, clock, use, states } = await setUp(all);
     await use("a");
     const grant = await fleet.acquire(entry("a"), NEVER);
-    const [error] = await errorsOf([fleet.acquire(entry("b"), NEVER)]);
+    const b = fleet.acquire(entry("b"), NEVER);
+    await clock.advance(5_000);
+    expect(states()).toEqual({ a: "ready", b: "starting" });
+    grant.release();
+    (await advanceUntil(clock, b)).release();
+    expect(states()).toEqual({ a: "idle", b: "ready" });
+  });
+
+  test("is not made of one that stays in use: refused, naming it, with a time to come back", async () => {
+    const { fleet, clock, use, states } = await setUp(all);
+    await use("a");
+    const grant = await fleet.acquire(entry("a"), NEVER);
+    const [error] = await advanceUntil(clock, errorsOf([fleet.acquire(entry("b"), NEVER)]), 1_000);
     expect(error).toMatchObject({ code: "no_backends", retryAfterMs: 10_000 });
     expect(error?.message).toBe("Cannot load b now: a in use on its backends");
     expect(states()).toEqual({ a: "ready", b: "idle" });
@@ -126,7 +138,7 @@ describe("room for another model", () => {
     const b = fleet.acquire(entry("b"), NEVER);
     const c = errorsOf([fleet.acquire(entry("c"), NEVER)]);
     await advanceUntil(clock, b);
-    expect((await c)[0]?.message).toBe("Cannot load c now: b in use on its backends");
+    expect((await advanceUntil(clock, c, 1_000))[0]?.message).toBe("Cannot load c now: b in use on its backends");
     expect(states()).toEqual({ a: "idle", b: "ready", c: "idle" });
   });
 
@@ -142,8 +154,7 @@ describe("room for another model", () => {
     first?.exit(0);
     await clock.advance(1_000);
     (await b).release();
-    expect(await errorsOf([a])).toMatchObject([{ code: "no_backends" }]);
-    await use("a");
+    (await advanceUntil(clock, a)).release();
     expect(states()).toEqual({ a: "ready", b: "idle" });
   });
 });

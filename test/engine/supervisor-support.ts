@@ -68,6 +68,7 @@ export function setUp(prepare?: (signal: AbortSignal) => Promise<Prepared>) {
     model: PLAN.model,
     prepare: prepare ?? prepareNow,
     onFailure: (cause) => failures.push(cause),
+    onRest: () => {},
   });
   const state = () => supervisor.snapshot().state;
   /** To ready, with one grant that is given back. */

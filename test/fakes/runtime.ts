@@ -47,6 +47,8 @@ export interface FakeRuntime extends RuntimeView {
   /** The coordinator's process ends; the next request is let in to a new one at the same address. */
   die(error: SynapticError): void;
   progress: number | null;
+  /** How often the coordinator was said to hang. */
+  suspected: number;
   /** What the coordinator says of its slots. */
   slots: string;
   plannedAs: Awaited<ReturnType<RuntimeView["plan"]>> | null;
@@ -80,7 +82,7 @@ export function createFakeRuntime(options: FakeRuntimeOptions): FakeRuntime {
     const { gone } = process;
     const why = process;
     const { url, apiKey = "upstream-key" } = options;
-    admission.grantAll({ url, apiKey, gone: gone.signal, why: () => why.why });
+    admission.grantAll({ url, apiKey, gone: gone.signal, why: () => why.why, suspect: () => void runtime.suspected++ });
   };
 
   const runtime: FakeRuntime = {
@@ -94,6 +96,7 @@ export function createFakeRuntime(options: FakeRuntimeOptions): FakeRuntime {
           url.endsWith("/slots") ? new Response(runtime.slots) : await requestUpstream(url, request),
       },
     },
+    suspected: 0,
     slots: '[{"id":0,"is_processing":false}]',
     catalog: {
       list: () => Promise.resolve(entries),

@@ -41,7 +41,7 @@ describe("/v1/models", () => {
 describe("health", () => {
   test("is alive, whatever is loaded, and ready once the runtime is", async () => {
     const { request, runtime } = setStage(recite, { loaded: false });
-    expect(await (await request("/healthz")).json()).toEqual({ status: "ok" });
+    expect(await (await request("/healthz")).json()).toEqual({ status: "ok", server: "synaptic" });
     expect((await request("/readyz")).status).toBe(503);
     runtime.load();
     expect(await (await request("/readyz")).json()).toEqual({ ready: true, engineFailure: null, models: [] });

@@ -23,8 +23,20 @@ describe("a silent upstream", () => {
     expect(lastError(text).message).toContain("60 s");
     expect(stream.runtime.busy()).toBe(0);
     expect(stream.runtime.records).toMatchObject([{ status: 504 }]);
+    expect(stream.runtime.suspected).toBe(1);
     const [asked] = stream.upstream.asked;
     if (!asked?.left.aborted) await new Promise((resolve) => asked?.left.addEventListener("abort", resolve));
+  });
+
+  test("of one request is not held against a coordinator whose slots work on", async () => {
+    const stream = await openStream(() => {});
+    const slots = (decoded: number) => `[{"id":1,"id_task":8,"next_token":[{"n_decoded":${decoded}}]}]`;
+    stream.runtime.slots = slots(1);
+    await stream.clock.advance(SILENCE_MS / 2);
+    stream.runtime.slots = slots(2);
+    await stream.clock.advance(SILENCE_MS / 2);
+    expect(lastError(await stream.rest()).code).toBe("upstream_timeout");
+    expect(stream.runtime.suspected).toBe(0);
   });
 
   test("does not live on pings", async () => {
@@ -122,6 +134,7 @@ describe("a whole answer that takes longer than the allowed silence", () => {
     expect(runtime.busy()).toBe(1);
     await clock.advance(1);
     expect((await pending).status).toBe(504);
+    expect(runtime.suspected).toBe(1);
   });
 });
 
