@@ -22,6 +22,8 @@ export interface LaunchOptions {
 const LOAD_BASE_MS = 120_000;
 const LOAD_MS_PER_GIB = 40_000;
 
+const SENTINEL_MS = 50;
+
 export class Launch {
   readonly #ports: Ports;
   readonly #options: LaunchOptions;
@@ -68,13 +70,21 @@ export class Launch {
         events: {
           onGreeting: () => report({ tag: "greeted", launch: id, loadMs }),
           onHealthy: () => report({ tag: "loaded", launch: id }),
-          onExit: exited,
+          onExit: (cause) => this.#onceSeen(cause, exited),
         },
         isReady: () => this.#checked !== null,
       });
     } catch (error) {
       exited({ error: this.#wrap(error), endpoint: null, again: false });
     }
+  }
+
+  /** A coordinator that dies of a backend does not say which; its sentinel does, within a millisecond, but on a busy
+   *  machine perhaps only after the exit was seen. */
+  #onceSeen(cause: Cause, tell: (cause: Cause) => void): void {
+    const isUnnamed = cause.again && cause.endpoint === null && this.#checked !== null && !this.#stopped;
+    if (isUnnamed) this.#ports.clock.after(SENTINEL_MS, () => tell(cause));
+    else tell(cause);
   }
 
   /** Reports `checked`, and from then on `lost` when a backend is; nothing when it ended meanwhile: its exit says why. */

@@ -9,6 +9,8 @@ describe("a ready coordinator that is lost", () => {
     const grant = await supervisor.acquire(NEVER);
     const failure = grant.failure();
     dying(llama.child, GONE);
+    // For so long its sentinel may still say which backend it was.
+    await clock.advance(50);
     expect((await failure)?.message).toBe("Lost the coordinator of m: a backend went away while it was in use");
     expect([state(), leases[0]?.released, failures.length]).toEqual(["failed", 1, 1]);
     expect(log.lines().filter((line) => line.includes("Lost the coordinator"))).toHaveLength(1);
@@ -49,6 +51,16 @@ describe("a ready coordinator that is lost", () => {
     await clock.advance(100);
     await next;
     expect([state(), llama.children.length, leases[0]?.released]).toEqual(["ready", 2, 1]);
+  });
+
+  test("by its exit, and by a sentinel a moment later: the backend is named", async () => {
+    const { supervisor, llama, clock, leases, makeReady } = setUp();
+    await makeReady();
+    const failure = (await supervisor.acquire(NEVER)).failure();
+    dying(llama.child, GONE);
+    leases[0]?.lose("connection reset");
+    await clock.advance(50);
+    expect((await failure)?.message).toBe("Lost backend 10.0.0.1:50052 of m: connection reset");
   });
 
   test("an old failure is not taken for the reason of a later one", async () => {
