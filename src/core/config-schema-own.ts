@@ -167,7 +167,9 @@ export const synapticSchema = z
       llamaServer: z
         .union([path, paths.min(1, { error: PATHS_EXPECTED })], { error: PATHS_EXPECTED })
         .optional()
-        .describe("llama-server to run; of several builds, the one whose protocol suits most backends."),
+        .describe(
+          "llama-server to run; of several builds, the one whose protocol suits most backends, the first where they are equal.",
+        ),
       contextSize: contextSchema.optional(),
       parallel: parallelSchema.optional(),
       kvType: kvTypeSchema.optional(),

@@ -1,6 +1,6 @@
 /** Frames of llama.cpp's RPC protocol that a probe needs, and its version rules. Pure. Source: facts/llamacpp.md b1, b2. */
 import type { DeviceFacts } from "./plan-types.ts";
-import type { EngineFacts } from "./snapshot.ts";
+import type { BackendSnapshot, EngineFacts } from "./snapshot.ts";
 
 export interface RpcVersion {
   readonly major: number;
@@ -14,6 +14,16 @@ export interface EngineProtocol {
   readonly minor: number;
   readonly patch?: number;
   readonly release?: string;
+}
+
+/** Of the builds, the one that may talk to most of the backends as they were last seen; the first of those that are equal. */
+export function bestEngine(builds: readonly EngineFacts[], backends: readonly BackendSnapshot[]): EngineFacts {
+  const servers = backends.flatMap(({ protocol }) => (protocol === null ? [] : [parseVersion(protocol)]));
+  const fits = (build: EngineFacts): number => {
+    const client = engineProtocol(build);
+    return client ? servers.filter((server) => isCompatible(client, server).ok).length : -1;
+  };
+  return builds.reduce((best, build) => (fits(build) > fits(best) ? build : best));
 }
 
 /** What the monitor compares backends with; null while it could not be measured. */
@@ -131,6 +141,12 @@ export function decodeDeviceMemory(payload: Uint8Array, index: number): Decoded<
   }
   const kind = free === total && total > 0n ? "cpu" : "accelerator";
   return value({ index, kind, freeBytes: Number(free), totalBytes: Number(total) });
+}
+
+/** Reads what `formatVersion` writes. */
+function parseVersion(text: string): RpcVersion {
+  const [major = 0, minor = 0, patch = 0] = text.split(".").map(Number);
+  return { major, minor, patch };
 }
 
 export function formatVersion(version: RpcVersion): string {

@@ -1,13 +1,14 @@
 /** The llama-server that coordinators will be: what is known of it, and why none can be used. */
 import { engineVerdict } from "../core/engine-versions.ts";
 import { describeError, wrapError } from "../core/errors.ts";
-import { engineProtocol } from "../core/rpc.ts";
+import { bestEngine, engineProtocol } from "../core/rpc.ts";
 import type { EngineFacts } from "../core/snapshot.ts";
 import type { Monitor } from "./monitor.ts";
 import type { Ports } from "./ports.ts";
 
 export interface KnownEngine {
-  /** Finds and measures it, the first time; backends are judged by what it speaks. Rejects with what is wrong. */
+  /** Finds and measures it, the first time; of several builds, takes the one that most backends go with. Backends are
+   *  judged by what it speaks. Rejects with what is wrong. */
   use(signal: AbortSignal): Promise<EngineFacts>;
   facts(): EngineFacts | null;
   /** Why the last attempt failed, with what to do; null when it did not. */
@@ -17,7 +18,7 @@ export interface KnownEngine {
 /** What changes is logged once. */
 export function createKnownEngine(
   { llama, log }: Pick<Ports, "llama" | "log">,
-  monitor: Pick<Monitor, "setEngineProtocol">,
+  monitor: Pick<Monitor, "setEngineProtocol" | "snapshot">,
 ): KnownEngine {
   let facts: EngineFacts | null = null;
   let failure: string | null = null;
@@ -38,7 +39,7 @@ export function createKnownEngine(
     failure: () => failure,
     async use(signal) {
       try {
-        return accept(await llama.engine(signal));
+        return accept(bestEngine(await llama.engines(signal), monitor.snapshot()));
       } catch (error) {
         if (signal.aborted) throw error;
         const reason = describeError(wrapError("coordinator_failed", "Cannot use llama-server", error));

@@ -61,8 +61,9 @@ export interface LlamaChild {
 }
 
 export interface LlamaPort {
-  /** The llama-server to use; found and measured once, and again after it could not be. Rejects with what is wrong. */
-  engine(signal: AbortSignal): Promise<EngineFacts>;
+  /** The llama-server builds to choose from, best first, one at least; found and measured once, and again after none
+   *  could be. Rejects with what is wrong. */
+  engines(signal: AbortSignal): Promise<readonly EngineFacts[]>;
   /** A loopback port that was free a moment ago. */
   freePort(): Promise<number>;
   /** @throws SynapticError when the program cannot be started. */

@@ -16,7 +16,7 @@ export interface FoundProgram {
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 export interface LlamaServerSearch {
-  /** `synaptic.llamaServer` of the config. All of them are checked, the first one is taken. */
+  /** `synaptic.llamaServer` of the config. All of them are checked, best first. */
   readonly configured?: readonly string[];
   readonly env: Environment;
 }
@@ -38,18 +38,29 @@ export function llamaCacheFolder(env: Environment): string {
  * the file for every setting).
  * @throws SynapticError `config_invalid` when a path that was given is wrong, `coordinator_failed` when there is none.
  */
-export function findLlamaServer({ configured = [], env }: LlamaServerSearch): FoundProgram {
-  const fromEnvironment = env.LLAMA_SERVER_PATH;
-  if (fromEnvironment) {
-    return { path: checkGiven(fromEnvironment, "LLAMA_SERVER_PATH", env), source: "environment" };
-  }
-  const [first] = configured.map((given) => checkGiven(given, "synaptic.llamaServer", env));
-  if (first) return { path: first, source: "config" };
+export function findLlamaServer(search: LlamaServerSearch): FoundProgram {
+  const { env } = search;
+  const [given] = findGiven(search);
+  if (given) return given;
   const onPath = onPathOf("llama-server", env);
   if (onPath) return { path: onPath, source: "path" };
   const cached = join(llamaCacheFolder(env), "llama-server");
   if (isProgram(cached)) return { path: cached, source: "cache" };
   throw notFound("llama-server", `neither LLAMA_SERVER_PATH, PATH nor ${cached} has it`);
+}
+
+/** All builds to choose from: several only where the config lists several. @throws as `findLlamaServer` does. */
+export function findLlamaServers(search: LlamaServerSearch): readonly FoundProgram[] {
+  const given = findGiven(search);
+  return given.length > 0 ? given : [findLlamaServer(search)];
+}
+
+function findGiven({ configured = [], env }: LlamaServerSearch): readonly FoundProgram[] {
+  const fromEnvironment = env.LLAMA_SERVER_PATH;
+  if (fromEnvironment) {
+    return [{ path: checkGiven(fromEnvironment, "LLAMA_SERVER_PATH", env), source: "environment" }];
+  }
+  return configured.map((path) => ({ path: checkGiven(path, "synaptic.llamaServer", env), source: "config" }));
 }
 
 /** Debian keeps it out of PATH, under a name of its own (facts/llamacpp.md, head). */

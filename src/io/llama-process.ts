@@ -2,7 +2,7 @@
 import { SynapticError } from "../core/errors.ts";
 import type { EngineFacts } from "../core/snapshot.ts";
 import { describeEngine } from "./llama-engine.ts";
-import { type Environment, findLlamaServer } from "./llama-files.ts";
+import { type Environment, findLlamaServers } from "./llama-files.ts";
 
 export interface ChildSpawn {
   readonly path: string;
@@ -19,11 +19,11 @@ const PIPE_GRACE_MS = 500;
 const DEATH_SIGNAL = ["--pdeathsig", "KILL", "--"];
 
 /**
- * The engine is found and measured at the first call; a failure is not kept, so that installing one helps at once.
+ * The builds are found and measured at the first call; a failure is not kept, so that installing one helps at once.
  * Measuring goes on while anybody waits for it: who joins must not fail because the first one left.
  */
 export function createLlamaPort(configured: readonly string[], environment: Environment) {
-  let shared: { readonly facts: Promise<EngineFacts>; readonly abandon: AbortController } | null = null;
+  let shared: { readonly facts: Promise<readonly EngineFacts[]>; readonly abandon: AbortController } | null = null;
   let waiting = 0;
 
   const measure = () => {
@@ -35,7 +35,7 @@ export function createLlamaPort(configured: readonly string[], environment: Envi
     return { facts, abandon };
   };
 
-  const engine = async (signal: AbortSignal): Promise<EngineFacts> => {
+  const engines = async (signal: AbortSignal): Promise<readonly EngineFacts[]> => {
     signal.throwIfAborted();
     shared ??= measure();
     const { facts, abandon } = shared;
@@ -52,15 +52,21 @@ export function createLlamaPort(configured: readonly string[], environment: Envi
     }
   };
 
-  return { environment, engine, freePort, spawn: spawnChild };
+  return { environment, engines, freePort, spawn: spawnChild };
 }
 
 async function findAndDescribe(
   configured: readonly string[],
   env: Environment,
   signal: AbortSignal,
-): Promise<EngineFacts> {
-  return await describeEngine(findLlamaServer({ configured, env }).path, { signal });
+): Promise<readonly EngineFacts[]> {
+  const programs = findLlamaServers({ configured, env });
+  const described = await Promise.allSettled(programs.map(({ path }) => describeEngine(path, { signal })));
+  signal.throwIfAborted();
+  const usable = described.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
+  const [failed] = described.flatMap((result) => (result.status === "rejected" ? [result.reason] : []));
+  if (usable.length === 0) throw failed;
+  return usable;
 }
 
 async function freePort(): Promise<number> {

@@ -1,6 +1,7 @@
 /** Frames, bounds and version rules of core/rpc. */
 import { describe, expect, test } from "bun:test";
 import {
+  bestEngine,
   type Decoded,
   decodeDeviceCount,
   decodeDeviceMemory,
@@ -151,5 +152,34 @@ describe("isCompatible()", () => {
       ok: false,
       reason: "speaks RPC 7.0, this llama-server 8.2: install llama.cpp 0.7.0 on it or run without it",
     });
+  });
+});
+
+describe("bestEngine()", () => {
+  const build = (path: string, major: number | null) => ({
+    path,
+    version: "1",
+    build: null,
+    protocol: major === null ? null : { major, minor: 0 },
+    localDevices: [],
+  });
+  const backend = (protocol: string | null) => ({
+    endpoint: "10.0.0.1:50052" as const,
+    machine: "10.0.0.1",
+    state: "up" as const,
+    since: "",
+    reason: "",
+    protocol,
+    rttMs: null,
+    devices: [],
+    lease: null,
+  });
+
+  test("takes the build that most backends go with, the first of those that are equal, and one without RPC last", () => {
+    const builds = [build("none", null), build("seven", 7), build("eight", 8)];
+    const best = (...protocols: (string | null)[]) => bestEngine(builds, protocols.map(backend)).path;
+    expect(best("8.0.0", "8.0.1", "7.0.0")).toBe("eight");
+    expect(best("8.0.0", "7.0.0", null)).toBe("seven");
+    expect(best()).toBe("seven");
   });
 });

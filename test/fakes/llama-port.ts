@@ -105,9 +105,9 @@ export class FakeLlama implements LlamaPort, HttpPort {
     return last;
   }
 
-  async engine(): Promise<EngineFacts> {
+  async engines(): Promise<readonly EngineFacts[]> {
     if (this.facts instanceof Error) throw this.facts;
-    return this.facts;
+    return [this.facts];
   }
 
   async freePort(): Promise<number> {
