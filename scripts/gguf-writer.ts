@@ -97,6 +97,11 @@ function tensorBytes(tensor: TensorSource): number {
 
 const padded = (bytes: number) => Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
 
+/** Bytes of the whole file. */
+export function ggufBytes(file: GgufFile): number {
+  return file.tensors.reduce((sum, tensor) => sum + padded(tensorBytes(tensor)), encodeHeader(file).length);
+}
+
 /** The header up to the first tensor's data, padding included. */
 export function encodeHeader({ metadata, tensors }: GgufFile): Uint8Array {
   const parts = [new TextEncoder().encode("GGUF"), encodeU32(3), encodeU64(tensors.length), encodeU64(metadata.length)];

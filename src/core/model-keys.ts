@@ -8,6 +8,8 @@ export interface ModelKeys {
   number(key: string): number | null;
   /** The value for one layer of a scalar or per-layer array. */
   forLayer(key: string, layer: number): number | null;
+  /** A number for all layers, or one for each; null when absent or something else. */
+  pattern(key: string): number | readonly number[] | null;
   /** A key in full, without the architecture. */
   value(key: string): GgufValue | undefined;
 }
@@ -31,6 +33,10 @@ export function modelKeys({ metadata }: GgufHeader, architecture: string): Model
       if (isWhole(value)) return value;
       const items = itemsOf(value);
       return items && items.length > 0 ? items.reduce((most, item) => Math.max(most, item)) : null;
+    },
+    pattern(key) {
+      const value = get(key);
+      return isWhole(value) ? value : itemsOf(value);
     },
     forLayer(key, layer) {
       const value = get(key);

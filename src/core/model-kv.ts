@@ -1,25 +1,22 @@
-/** KV cache elements per layer, and when they are only an upper bound. Pure. Rules: llama.cpp `llama-hparams`, `llama-kv-cache`. */
+/** What each layer keeps of what was read: KV cache, window, state; and where that is only an upper bound. Pure. Rules:
+ *  llama.cpp `llama-hparams`, `llama-kv-cache`, `llama-kv-cache-iswa`, `llama-memory-recurrent`. */
 import type { ModelKeys } from "./model-keys.ts";
+import { recurrenceOf, stateInexactReason } from "./model-recurrent.ts";
+import { hasUnknownWindow, windowOf } from "./model-window.ts";
 
-export interface KvElements {
+export interface LayerCache {
+  /** Cache elements per token of context: key and value counted apart, since llama.cpp pads values without flash attention. */
   readonly keyElements: number;
   readonly valueElements: number;
+  /** Tokens back that the layer sees, and so keeps; null for the whole context. */
+  readonly window: number | null;
+  /** Bytes kept for each sequence, however long it is. */
+  readonly stateBytes: number;
 }
 
-const NONE: KvElements = { keyElements: 0, valueElements: 0 };
-
-/** These attend within a window although no key says so (llama.cpp sets it by architecture). */
-const WINDOWED_BY_NAME: ReadonlySet<string> = new Set(["gemma2", "llama4"]);
-const RECURRENT_KEYS = [
-  "ssm.conv_kernel",
-  "ssm.inner_size",
-  "ssm.state_size",
-  "full_attention_interval",
-  "attention.recurrent_layers",
-  "wkv.head_size",
-  "shortconv.l_cache",
-  "kda.head_dim",
-];
+const NONE: LayerCache = { keyElements: 0, valueElements: 0, window: null, stateBytes: 0 };
+/** Gemma 3n: layers from here on share the cache of earlier ones (`n_layer_kv_from_start`, no key). */
+const GEMMA3N_OWN_LAYERS = 20;
 
 /** Layers at the end that predict further tokens: they count as layers for placement, and have no cache in plain decoding. */
 export function nextnLayers(keys: ModelKeys): number {
@@ -27,33 +24,66 @@ export function nextnLayers(keys: ModelKeys): number {
 }
 
 export function headSizes(keys: ModelKeys): { readonly key: number; readonly value: number } {
-  // Per-layer head counts: llama.cpp takes the first layer's for the default size.
-  const heads = keys.forLayer("attention.head_count", 0) || keys.number("attention.head_count") || 1;
-  const fallback = Math.floor((keys.number("embedding_length") ?? 0) / heads);
   const size = (part: "key" | "value") =>
-    Math.max(keys.number(`attention.${part}_length`) ?? fallback, keys.number(`attention.${part}_length_swa`) ?? 0);
+    Math.max(headSize(keys, part), keys.number(`attention.${part}_length_swa`) ?? 0);
   return { key: size("key"), value: size("value") };
 }
 
-/** Elements that one token of context takes in layer `layer` (facts/llamacpp.md section i). */
-export function kvElements(keys: ModelKeys, layer: number, layers: number): KvElements {
-  if (layer >= layers - nextnLayers(keys)) return NONE;
-  const heads = keys.forLayer("attention.head_count", layer) ?? 0;
-  const kvHeads = keys.forLayer("attention.head_count_kv", layer) ?? heads;
-  const { key, value } = headSizes(keys);
-  const indexer = keys.number("attention.indexer.key_length") ?? 0;
-  return { keyElements: kvHeads * key + indexer, valueElements: kvHeads * value };
+function headSize(keys: ModelKeys, part: "key" | "value"): number {
+  // Per-layer head counts: llama.cpp takes the first layer's for the default size.
+  const heads = keys.forLayer("attention.head_count", 0) || keys.number("attention.head_count") || 1;
+  return keys.number(`attention.${part}_length`) ?? Math.floor((keys.number("embedding_length") ?? 0) / heads);
 }
 
-/** Null when the cache takes exactly `kvElements` for each token of context; else why it takes less. */
+/** Multi-head latent attention stores keys and values as one; `attention.key_length` is then the length of that. */
+export function isLatent(keys: ModelKeys): boolean {
+  return (keys.number("attention.key_length_mla") ?? 0) > 0 && (keys.number("attention.value_length_mla") ?? 0) > 0;
+}
+
+/** Where that was measured, and nothing is kept beside it. */
+function isPlainLatent(keys: ModelKeys): boolean {
+  return isLatent(keys) && keys.architecture === "deepseek2" && !keys.has("attention.indexer.key_length");
+}
+
+/** What layer `layer` of `layers` keeps. */
+export function layerCache(keys: ModelKeys, layer: number, layers: number): LayerCache {
+  const own = layers - nextnLayers(keys);
+  if (layer >= own) return NONE;
+  const { stateBytes, attends } = recurrenceOf(keys, layer);
+  if (!attends || layer >= cachedLayers(keys, layers)) return { ...NONE, stateBytes };
+  const window = windowOf(keys, layer, own);
+  const heads = keys.forLayer("attention.head_count", layer) ?? 0;
+  const kvHeads = keys.forLayer("attention.head_count_kv", layer) ?? heads;
+  const elements = (part: "key" | "value") =>
+    kvHeads * ((window !== null && keys.number(`attention.${part}_length_swa`)) || headSize(keys, part));
+  const indexer = keys.number("attention.indexer.key_length") ?? 0;
+  return {
+    keyElements: elements("key") + indexer,
+    valueElements: isPlainLatent(keys) ? 0 : elements("value"),
+    window,
+    stateBytes,
+  };
+}
+
+/** How many layers have a cache of their own; the later ones look into theirs. */
+function cachedLayers(keys: ModelKeys, layers: number): number {
+  if (keys.architecture === "gemma3n") return GEMMA3N_OWN_LAYERS;
+  return keys.architecture === "gemma4" ? layers - (keys.number("attention.shared_kv_layers") ?? 0) : layers;
+}
+
+/** Null when a load takes exactly what `layerCache()` says; else why that is an upper bound. */
 export function kvInexactReason(keys: ModelKeys): string | null {
-  if (RECURRENT_KEYS.some((key) => keys.has(key)))
-    return "some layers are recurrent and keep a state of fixed size instead";
-  if (keys.has("attention.key_length_mla")) return "multi-head latent attention (MLA) stores keys and values together";
+  const state = stateInexactReason(keys);
+  if (state) return state;
   if (keys.has("attention.indexer.key_length")) return "sparse attention keeps an index beside the cache";
-  const window = keys.number("attention.sliding_window") ?? 0;
-  if (window > 0) return `some layers may see a sliding window of ${window} tokens only`;
-  if (WINDOWED_BY_NAME.has(keys.architecture)) return "some layers see a window of the context only";
-  if ((keys.number("attention.shared_kv_layers") ?? 0) > 0) return "some layers share another layer's cache";
+  if (isLatent(keys) && !isPlainLatent(keys)) {
+    return "multi-head latent attention (MLA) of this architecture was never measured";
+  }
+  if (hasUnknownWindow(keys)) {
+    return `some layers may see a sliding window of ${keys.number("attention.sliding_window") ?? 0} tokens only`;
+  }
+  if (keys.architecture !== "gemma4" && (keys.number("attention.shared_kv_layers") ?? 0) > 0) {
+    return "some layers share another layer's cache";
+  }
   return null;
 }

@@ -1,16 +1,14 @@
 /** GgufHeader to ModelFacts: what placement needs to know of a model. Pure. */
 import { fileTypeName } from "./ggml-types.ts";
 import type { GgufHeader } from "./gguf.ts";
+import { activationElements } from "./model-activations.ts";
 import { type ModelKeys, modelKeys } from "./model-keys.ts";
-import { headSizes, kvElements, kvInexactReason } from "./model-kv.ts";
+import { headSizes, kvInexactReason, type LayerCache, layerCache } from "./model-kv.ts";
 import { weightBytes } from "./model-tensors.ts";
 
 /** One repeating layer (`blk.N`). */
-export interface LayerFacts {
+export interface LayerFacts extends LayerCache {
   readonly weightBytes: number;
-  /** KV cache elements per token of context: key and value counted apart, since their types may differ. */
-  readonly keyElements: number;
-  readonly valueElements: number;
 }
 
 export interface ModelFacts {
@@ -26,7 +24,8 @@ export interface ModelFacts {
   readonly headCount: number;
   /** Largest head size over key and value. */
   readonly headSize: number;
-  readonly feedForwardLength: number;
+  /** Per token: what the widest step of a layer keeps alive at once, beside some widths of the embedding. */
+  readonly activationElements: number;
   readonly vocabularySize: number;
   readonly layers: readonly LayerFacts[];
   /** Token embeddings and what else stays on the head node. */
@@ -36,7 +35,7 @@ export interface ModelFacts {
   readonly tiedOutput: boolean;
   /** Small tensors that every device gets its own copy of (`rope_freqs.weight`). */
   readonly perDeviceBytes: number;
-  /** Null when KV bytes follow exactly from the layers; else why they are only an upper bound (sliding window, MLA, recurrent). */
+  /** Null when KV bytes follow exactly from the layers; else why they are only an upper bound. */
   readonly kvInexact: string | null;
   readonly chatTemplate: boolean;
 }
@@ -84,7 +83,7 @@ export function modelFacts(header: GgufHeader): ModelResult {
   const weights = weightBytes(header, keys, layerCount);
   if (!weights.ok) return refuse(weights.reason);
   const { bytes } = weights;
-  const layers = bytes.layers.map((weight, i) => ({ weightBytes: weight, ...kvElements(keys, i, layerCount) }));
+  const layers = bytes.layers.map((weight, i) => ({ weightBytes: weight, ...layerCache(keys, i, layerCount) }));
   const name = header.metadata.get("general.name");
   const sizes = headSizes(keys);
   const facts: ModelFacts = {
@@ -97,7 +96,7 @@ export function modelFacts(header: GgufHeader): ModelResult {
     embeddingLength: keys.number("embedding_length") ?? 0,
     headCount: keys.number("attention.head_count") ?? 0,
     headSize: Math.max(sizes.key, sizes.value),
-    feedForwardLength: feedForwardOf(keys),
+    activationElements: activationElements(keys),
     vocabularySize: vocabularyOf(header, keys),
     layers,
     inputBytes: bytes.input,
@@ -132,12 +131,6 @@ function quantizationOf({ metadata, tensors }: GgufHeader): string {
   for (const tensor of tensors) bytes.set(tensor.type, (bytes.get(tensor.type) ?? 0) + tensor.bytes);
   const [most] = [...bytes].toSorted((a, b) => b[1] - a[1]);
   return most?.[0] ?? "unknown";
-}
-
-/** Of a mixture of experts: what the experts used for one token make together, if that is more. */
-function feedForwardOf(keys: ModelKeys): number {
-  const expert = (keys.number("expert_feed_forward_length") ?? 0) * (keys.number("expert_used_count") ?? 0);
-  return Math.max(keys.number("feed_forward_length") ?? 0, expert);
 }
 
 function vocabularyOf({ metadata, tensors }: GgufHeader, keys: ModelKeys): number {

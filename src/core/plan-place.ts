@@ -105,10 +105,11 @@ export interface Overfull {
 
 /** The first device that its layers do not fit on; null when all do. */
 export function findOverfull({ slots, counts }: Pick<Placed, "slots" | "counts">, costs: LayerCosts): Overfull | null {
+  const own = costs.among(slots.length);
   let from = 0;
   for (const [index, slot] of slots.entries()) {
     const layers = counts[index] ?? 0;
-    const neededBytes = costs.total(from, from + layers);
+    const neededBytes = own.total(from, from + layers);
     if (neededBytes > slot.usableBytes) return { slot, layers, neededBytes };
     from += layers;
   }
@@ -137,12 +138,13 @@ function countsByLevel(slots: readonly Slot[], costs: LayerCosts): Counts | null
 }
 
 function countsAtLevel(slots: readonly Slot[], costs: LayerCosts, level: number): Counts | null {
+  const own = costs.among(slots.length);
   let from = 0;
   const counts = slots.map((slot) => {
-    const to = costs.fill(from, slot.usableBytes * level);
+    const to = own.fill(from, slot.usableBytes * level);
     const count = to - from;
     from = to;
     return count;
   });
-  return from === costs.totalLayers ? counts : null;
+  return from === own.totalLayers ? counts : null;
 }

@@ -27,15 +27,16 @@ export function buildShares(
   costs: LayerCosts,
   localDevices: readonly LocalDevice[],
 ): Shares {
+  const own = costs.among(slots.length);
   let from = 0;
   const shares = slots.map((slot, position) => {
     const to = from + (counts[position] ?? 0);
-    const share: DeviceShare = { index: slot.index, kind: slot.kind, layers: to - from, ...costs.run(from, to) };
+    const share: DeviceShare = { index: slot.index, kind: slot.kind, layers: to - from, ...own.run(from, to) };
     from = to;
     return { backend: slot.backend, share };
   });
   const of = (backend: number) => shares.filter((entry) => entry.backend === backend).map(({ share }) => share);
-  const head = costs.head;
+  const head = own.head;
   return {
     backends: backends.map(({ endpoint }, position) => sumDevices(endpoint, of(position))),
     head: {

@@ -1,5 +1,6 @@
 /** Places a model on backends: (ModelFacts, backends, options) to Plan or Refusal, with reasons. Pure. */
-import { LayerCosts, padContext, type Sizing, wantsFlashAttention } from "./plan-cost.ts";
+import { LayerCosts } from "./plan-cost.ts";
+import { padContext, type Sizing, wantsFlashAttention } from "./plan-kv.ts";
 import { asPinned, findOverfull, type Placed, placeLayers } from "./plan-place.ts";
 import { buildShares, dropUnused } from "./plan-shares.ts";
 import { MAX_DEVICES, rankBackends, slotsOf, withinLimits } from "./plan-slots.ts";
@@ -39,7 +40,7 @@ export function planModel(input: PlanInput): PlanResult {
       ...shares,
       kvInexact: facts.kvInexact,
       survives: survivable(input, used, costs),
-      reasons: explain(input, used, sizing),
+      reasons: explain(input, used, costs),
     },
   };
 }
@@ -47,6 +48,7 @@ export function planModel(input: PlanInput): PlanResult {
 function sizingOf({ facts, options }: PlanInput, contextSize: number): Sizing {
   return {
     contextSize: padContext(contextSize),
+    parallel: options.parallel,
     kvType: options.kvType,
     microBatchSize: options.microBatchSize,
     flashAttention: wantsFlashAttention(facts, options.kvType),
@@ -64,8 +66,9 @@ function survivable(input: PlanInput, used: Placed, costs: LayerCosts): readonly
   return lossless.map(({ endpoint }) => endpoint);
 }
 
-function explain(input: PlanInput, used: Placed, sizing: Sizing): readonly string[] {
+function explain(input: PlanInput, used: Placed, costs: LayerCosts): readonly string[] {
   const { facts, options } = input;
+  const { contextSize } = costs;
   const count = used.backends.length;
   const reasons: string[] = [];
   if (options.placement === "spread") {
@@ -80,15 +83,18 @@ function explain(input: PlanInput, used: Placed, sizing: Sizing): readonly strin
     );
   }
   if (options.placement === "spread") reasons.push(...leftOver(input, count));
-  if (options.contextSize === null && facts.trainedContext > sizing.contextSize) {
+  if (options.contextSize === null && facts.trainedContext > contextSize) {
     reasons.push(
-      `context ${sizing.contextSize} of the ${facts.trainedContext} trained for; synaptic.contextSize asks for more`,
+      `context ${contextSize} of the ${facts.trainedContext} trained for; synaptic.contextSize asks for more`,
     );
   }
-  if (sizing.contextSize > padContext(facts.trainedContext)) {
-    reasons.push(`context ${sizing.contextSize} is beyond the ${facts.trainedContext} that the model was trained for`);
+  if (contextSize > padContext(facts.trainedContext)) {
+    reasons.push(`context ${contextSize} is beyond the ${facts.trainedContext} that the model was trained for`);
   }
-  if (facts.kvInexact) reasons.push(`KV cache is reserved in full: ${facts.kvInexact}`);
+  if (facts.kvInexact) {
+    const { kvBytes } = costs.run(0, costs.totalLayers);
+    reasons.push(`KV cache takes ${formatBytes(kvBytes)} at most, and so much is reserved: ${facts.kvInexact}`);
+  }
   for (const { endpoint, reason } of input.leftOut) reasons.push(`fits without ${endpoint}: ${reason}`);
   return reasons;
 }
@@ -116,10 +122,12 @@ function noBackends({ options, leftOut }: PlanInput): Refusal {
 function refuse(input: PlanInput, costs: LayerCosts): Refusal {
   const { model, placement } = input.options;
   if (placement === "pinned") return refusePins(input, costs);
-  const usable = slotsOf(input.backends, input.localDevices).reduce((sum, slot) => sum + slot.usableBytes, 0);
-  const needed = costs.total(0, costs.totalLayers);
+  const slots = slotsOf(input.backends, input.localDevices);
+  const usable = slots.reduce((sum, slot) => sum + slot.usableBytes, 0);
+  const own = costs.among(slots.length);
+  const needed = own.total(0, own.totalLayers);
   // Enough in all, but not in whole layers beside each device's own compute buffer.
-  const each = needed <= usable ? ` and ${formatBytes(costs.run(0, 1).computeBytes)} on each further device` : "";
+  const each = needed <= usable ? ` and ${formatBytes(own.run(1, 2).computeBytes)} on each further device` : "";
   return {
     code: "does_not_fit",
     message: `Cannot place ${model} on ${plural(input.backends.length, "backend")}: needs ${formatBytes(needed)}${each}, ${formatBytes(usable)} usable`,

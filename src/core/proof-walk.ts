@@ -1,8 +1,12 @@
 /** How many layers a device holds, from its bytes: llama.cpp's log does not say at `-lv 4`. Pure. */
 import type { ModelFacts } from "./model.ts";
-import { kvBytes } from "./plan-cost.ts";
+import { layerKvBytes } from "./plan-kv.ts";
 import type { Plan } from "./plan-types.ts";
 import type { Bytes } from "./proof-observe.ts";
+import { KIB } from "./units.ts";
+
+/** The log gives MiB with two decimals: a layer must be more than that can hide. */
+const LEAST_BYTES = 64 * KIB;
 
 /** Layers are contiguous, so what one device holds tells where the next one begins: counted by KV cache where it is
  *  exact, else by weights; the output head by the bytes that are left over. */
@@ -13,9 +17,9 @@ export class LayerWalk {
   #position = 0;
 
   constructor(plan: Plan, facts: ModelFacts) {
-    const kv = facts.layers.map((layer) => kvBytes(layer, plan));
+    const kv = layerKvBytes(facts, plan);
     this.#facts = facts;
-    this.#byWeight = plan.kvInexact !== null || kv.some((bytes) => bytes === 0);
+    this.#byWeight = plan.kvInexact !== null || kv.some((bytes) => bytes < LEAST_BYTES);
     this.#sizes = this.#byWeight ? facts.layers.map((layer) => layer.weightBytes) : kv;
   }
 
@@ -24,7 +28,7 @@ export class LayerWalk {
   take(bytes: Bytes, planned: number): number {
     const { layers, perDeviceBytes, outputBytes } = this.#facts;
     const copies = bytes.model > 0 ? perDeviceBytes : 0;
-    const target = this.#byWeight ? bytes.model - copies : bytes.kv;
+    const target = this.#byWeight ? bytes.model - copies : bytes.kv + bytes.state;
     const start = this.#position;
     let sum = 0;
     let weights = copies;

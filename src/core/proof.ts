@@ -102,9 +102,10 @@ function compareDevice(where: string, planned: Share, seen: Bytes & { layers: nu
   if (!near(seen.model, planned.modelBytes) && !onlyMapped(seen, planned.modelBytes)) {
     problems.push(`${where} holds ${formatBytes(seen.model)} of weights, planned ${formatBytes(planned.modelBytes)}`);
   }
-  const kvFits = plan.kvInexact ? seen.kv <= planned.kvBytes * (1 + TOLERANCE) : near(seen.kv, planned.kvBytes);
+  const kv = seen.kv + seen.state;
+  const kvFits = plan.kvInexact ? kv <= planned.kvBytes * (1 + TOLERANCE) + ROUNDING_BYTES : near(kv, planned.kvBytes);
   if (!kvFits) {
-    problems.push(`${where} holds ${formatBytes(seen.kv)} of KV cache, planned ${formatBytes(planned.kvBytes)}`);
+    problems.push(`${where} holds ${formatBytes(kv)} of KV cache, planned ${formatBytes(planned.kvBytes)}`);
   }
   return problems;
 }
@@ -130,6 +131,7 @@ function compareHead({ head: planned }: Plan, seen: Bytes, restIsRight: boolean)
       `the head node holds ${formatBytes(seen.model)} of weights, planned ${formatBytes(planned.modelBytes)}`,
     );
   }
-  if (seen.kv > ROUNDING_BYTES) problems.push(`the head node holds ${formatBytes(seen.kv)} of KV cache, planned none`);
+  const kv = seen.kv + seen.state;
+  if (kv > ROUNDING_BYTES) problems.push(`the head node holds ${formatBytes(kv)} of KV cache, planned none`);
   return problems;
 }
