@@ -76,6 +76,16 @@ export const ORACLE_MODELS: readonly OracleModel[] = [
     },
   },
   {
+    name: "Gemma 4 E4B",
+    kind: "sliding window, borrowed caches",
+    shape: {
+      ...Q8,
+      ...{ architecture: "gemma4", layers: 42, width: 2_560, heads: 8, kvHeads: 2, headSize: 512 },
+      ...{ feedForward: 10_240, vocabulary: 262_144, tied: true, window: 512 },
+      perLayer: { windowHeadSize: 256, inputs: 256, borrowing: 18 },
+    },
+  },
+  {
     name: "gpt-oss 20B",
     kind: "sliding window, experts",
     shape: {

@@ -68,7 +68,8 @@ export async function compareAll(sandbox: Sandbox): Promise<readonly Comparison[
 
 async function main(args: readonly string[]): Promise<number> {
   const unknown = args.find((arg) => arg !== "--write");
-  if (unknown !== undefined) throw new SynapticError("usage", `Cannot use ${unknown}`, { hint: "npm run oracle [-- --write]" });
+  if (unknown !== undefined)
+    throw new SynapticError("usage", `Cannot use ${unknown}`, { hint: "npm run oracle [-- --write]" });
   await using sandbox = openSandbox("synaptic-oracle");
   const comparisons = await compareAll(sandbox);
   const table = oracleTable(comparisons);

@@ -1,5 +1,6 @@
 /** Tensors and keys of sample models: what each architecture consists of, as llama.cpp names and shapes it. Pure. */
 import { meta } from "./gguf-writer.ts";
+import { gemma4Keys, gemma4Shape, gemma4Shared, perLayerInput } from "./sample-gemma.ts";
 import { recurrentKeys, recurrentLayer } from "./sample-recurrent.ts";
 import { type Keys, matrix, type SampleShape, type TensorSpec, vector } from "./sample-shape.ts";
 
@@ -101,16 +102,17 @@ function gptOssLayer(s: SampleShape): TensorSpec[] {
   ];
 }
 
-const gemmaNorms = ({ width }: SampleShape) => [
-  vector("post_attention_norm.weight", width),
-  vector("post_ffw_norm.weight", width),
-];
+function gemmaLayer(s: SampleShape): TensorSpec[] {
+  const norms = ["post_attention_norm.weight", "post_ffw_norm.weight"].map((name) => vector(name, s.width));
+  return [...attention(s), ...headNorms(s), ...feedForward(s), ...norms];
+}
 
 const LAYERS: Record<SampleShape["architecture"], (s: SampleShape, layer: number) => TensorSpec[]> = {
   llama: (s) => [...attention(s), ...feedForward(s)],
   qwen2: (s) => [...attention(s), ...attentionBiases(s), ...feedForward(s)],
   qwen3moe: (s) => [...attention(s), ...headNorms(s), vector("ffn_norm.weight", s.width), ...experts(s)],
-  gemma3: (s) => [...attention(s), ...headNorms(s), ...feedForward(s), ...gemmaNorms(s)],
+  gemma3: gemmaLayer,
+  gemma4: (s, layer) => [...gemmaLayer(gemma4Shape(s, layer)), ...perLayerInput(s)],
   "gpt-oss": gptOssLayer,
   deepseek2: deepseekLayer,
   mamba: (s, layer) => recurrentLayer(s, layer) ?? [],
@@ -128,6 +130,7 @@ export function tensorsOf(s: SampleShape): TensorSpec[] {
   );
   return [
     matrix(s, "token_embd", s.width, s.vocabulary),
+    ...gemma4Shared(s),
     ...layers.flat(),
     vector(`${outputNorm(s)}.weight`, s.width),
     ...(s.tied ? [] : [matrix(s, "output", s.width, s.vocabulary)]),
@@ -154,6 +157,7 @@ export function keysOf(s: SampleShape): Keys {
       expert_feed_forward_length: meta.u32(expertSize),
     }),
     ...(s.recurrent && recurrentKeys(s)),
+    ...gemma4Keys(s),
   };
 }
 

@@ -25,6 +25,16 @@ export const SAMPLES = {
   tied: { ...SMALL, architecture: "llama", vocabulary: 16_384, kvHeads: 2, tied: true },
   experts: { ...SMALL, architecture: "qwen3moe", vocabulary: 1_024, kvHeads: 2, experts: EXPERTS },
   windowed: { ...SMALL, architecture: "gemma3", vocabulary: 1_024, kvHeads: 2, tied: true, window: 512 },
+  borrowing: {
+    ...SMALL,
+    architecture: "gemma4",
+    layers: 12,
+    vocabulary: 1_024,
+    kvHeads: 2,
+    tied: true,
+    window: 512,
+    perLayer: { windowHeadSize: 32, inputs: 32, borrowing: 6 },
+  },
   windowedExperts: { ...SMALL, architecture: "gpt-oss", vocabulary: 1_024, kvHeads: 2, window: 128, experts: EXPERTS },
   latent: {
     ...SMALL,

@@ -9,6 +9,7 @@ export interface SampleShape {
     | "gemma3"
     | "gpt-oss"
     | "deepseek2"
+    | "gemma4"
     | "mamba"
     | "lfm2"
     | "qwen35";
@@ -23,6 +24,9 @@ export interface SampleShape {
   readonly tied?: boolean;
   /** Tokens that the windowed layers see back. */
   readonly window?: number;
+  /** Gemma 4: its windowed layers have smaller heads, all but each sixth; each layer gets its own input; the last ones
+   *  borrow others' caches. */
+  readonly perLayer?: { readonly windowHeadSize: number; readonly inputs: number; readonly borrowing: number };
   readonly experts?: { readonly count: number; readonly used: number; readonly feedForward: number };
   /** Ranks and sizes of multi-head latent attention; a head's key is `plain` + `rope` long. */
   readonly latent?: {

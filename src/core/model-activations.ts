@@ -4,15 +4,38 @@
 import type { ModelKeys } from "./model-keys.ts";
 import { headSizes, isLatent } from "./model-kv.ts";
 
+/** Held against llama.cpp's planner by `npm run oracle`, or built from the same graph as one of these. */
+const MEASURED: ReadonlySet<string> = new Set([
+  "deepseek2",
+  "gemma2",
+  "gemma3",
+  "gemma4",
+  "gpt-oss",
+  "lfm2",
+  "lfm2moe",
+  "llama",
+  "mamba",
+  "mistral3",
+  "qwen2",
+  "qwen2moe",
+  "qwen3",
+  "qwen35",
+  "qwen35moe",
+  "qwen3moe",
+]);
+/** Rows of the embedding that others get beside: Gemma 3n keeps four of them through all layers, say. */
+const UNMEASURED_ROWS = 8;
+
 /** Elements per token that the widest step of a layer keeps alive, beside the embeddings that pass through it. */
 export function activationElements(keys: ModelKeys): number {
-  return Math.max(
+  const widest = Math.max(
     3 * (keys.number("feed_forward_length") ?? 0),
     expertElements(keys),
     attentionElements(keys),
     recurrentElements(keys),
-    perLayerElements(keys),
   );
+  const unknown = MEASURED.has(keys.architecture) ? 0 : UNMEASURED_ROWS * (keys.number("embedding_length") ?? 0);
+  return widest + unknown;
 }
 
 /** Each of a token's experts gets its own three rows, and answers with a row of its own. */
@@ -41,7 +64,7 @@ function recurrentElements(keys: ModelKeys): number {
   return Math.max(5 * number("ssm.inner_size"), 3 * convolved, short);
 }
 
-/** Gemma 3n and 4 feed each layer its own small embedding, all at once. */
-function perLayerElements(keys: ModelKeys): number {
-  return 2 * (keys.number("block_count") ?? 0) * (keys.number("embedding_length_per_layer_input") ?? 0);
+/** Elements per token of what is fed to every layer beside the embeddings, all at once (Gemma 3n and 4). */
+export function perLayerInputs(keys: ModelKeys): number {
+  return (keys.number("block_count") ?? 0) * (keys.number("embedding_length_per_layer_input") ?? 0);
 }

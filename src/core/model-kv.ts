@@ -12,9 +12,11 @@ export interface LayerCache {
   readonly window: number | null;
   /** Bytes kept for each sequence, however long it is. */
   readonly stateBytes: number;
+  /** Looks into the caches of the last layers that have their own. */
+  readonly borrows: boolean;
 }
 
-const NONE: LayerCache = { keyElements: 0, valueElements: 0, window: null, stateBytes: 0 };
+const NONE: LayerCache = { keyElements: 0, valueElements: 0, window: null, stateBytes: 0, borrows: false };
 /** Gemma 3n: layers from here on share the cache of earlier ones (`n_layer_kv_from_start`, no key). */
 const GEMMA3N_OWN_LAYERS = 20;
 
@@ -50,8 +52,9 @@ export function layerCache(keys: ModelKeys, layer: number, layers: number): Laye
   const own = layers - nextnLayers(keys);
   if (layer >= own) return NONE;
   const { stateBytes, attends } = recurrenceOf(keys, layer);
-  if (!attends || layer >= cachedLayers(keys, layers)) return { ...NONE, stateBytes };
+  if (!attends) return { ...NONE, stateBytes };
   const window = windowOf(keys, layer, own);
+  if (layer >= cachedLayers(keys, layers)) return { ...NONE, stateBytes, window, borrows: true };
   const heads = keys.forLayer("attention.head_count", layer) ?? 0;
   const kvHeads = keys.forLayer("attention.head_count_kv", layer) ?? heads;
   const elements = (part: "key" | "value") =>
@@ -62,6 +65,7 @@ export function layerCache(keys: ModelKeys, layer: number, layers: number): Laye
     valueElements: isPlainLatent(keys) ? 0 : elements("value"),
     window,
     stateBytes,
+    borrows: false,
   };
 }
 

@@ -1,7 +1,7 @@
 /** GgufHeader to ModelFacts: what placement needs to know of a model. Pure. */
 import { fileTypeName } from "./ggml-types.ts";
 import type { GgufHeader } from "./gguf.ts";
-import { activationElements } from "./model-activations.ts";
+import { activationElements, perLayerInputs } from "./model-activations.ts";
 import { type ModelKeys, modelKeys } from "./model-keys.ts";
 import { headSizes, kvInexactReason, type LayerCache, layerCache } from "./model-kv.ts";
 import { weightBytes } from "./model-tensors.ts";
@@ -26,6 +26,8 @@ export interface ModelFacts {
   readonly headSize: number;
   /** Per token: what the widest step of a layer keeps alive at once, beside some widths of the embedding. */
   readonly activationElements: number;
+  /** Per token: what is fed to every layer beside the embeddings. */
+  readonly perLayerInputs: number;
   readonly vocabularySize: number;
   readonly layers: readonly LayerFacts[];
   /** Token embeddings and what else stays on the head node. */
@@ -97,6 +99,7 @@ export function modelFacts(header: GgufHeader): ModelResult {
     headCount: keys.number("attention.head_count") ?? 0,
     headSize: Math.max(sizes.key, sizes.value),
     activationElements: activationElements(keys),
+    perLayerInputs: perLayerInputs(keys),
     vocabularySize: vocabularyOf(header, keys),
     layers,
     inputBytes: bytes.input,

@@ -24,6 +24,8 @@ const SLACK_BYTES = MIB;
 const SLACK_SHARE = 1.02;
 const F32 = 4;
 const F16 = 2;
+/** Of per-layer inputs, where a pipelined device keeps them. */
+const INPUT_COPIES = PIPELINE_COPIES + 1;
 /** Where values go in a cache that is not in rows (without flash attention): one i64 for each. */
 const INDEX = 8;
 
@@ -66,7 +68,9 @@ function cacheInputs(facts: ModelFacts, sizing: Sizing, role: Pick<DeviceRole, "
     (sum, count) => sum + (sizing.flashAttention ? count * F16 : count * F32 + values * INDEX),
     0,
   );
-  return (role.pipelined ? PIPELINE_COPIES : 1) * tokensOf(sizing) * perToken;
+  // A quantised cache is rotated by a matrix for keys and one for values.
+  const rotation = sizing.kvType === "f16" ? 0 : 2 * facts.headSize ** 2 * F32;
+  return (role.pipelined ? PIPELINE_COPIES : 1) * (tokensOf(sizing) * perToken + rotation * cells.length);
 }
 
 function withSlack(bytes: number): number {
@@ -84,8 +88,14 @@ export function computeReserve(facts: ModelFacts, sizing: Sizing, role: DeviceRo
     sizing.flashAttention ? 0 : headCount * (sizing.contextSize + 2 * headSize),
   );
   const logits = role.last ? vocabularySize + width * ROWS.logits[pipelined ? "pipelined" : "alone"] : 0;
-  const perToken = Math.max(rows * width + step, logits);
+  const inputs = facts.perLayerInputs * (pipelined ? INPUT_COPIES : 1);
+  const perToken = Math.max(rows * width + step, logits) + inputs;
   return withSlack(tokensOf(sizing) * perToken * F32 + cacheInputs(facts, sizing, role));
+}
+
+/** Of layers that look into caches on another device, `bytes` of them in all. */
+export function lentReserve(bytes: number): number {
+  return Math.ceil(PIPELINE_COPIES * bytes * SLACK_SHARE);
 }
 
 /** Of the head node: the graph's inputs, and the embeddings of one micro-batch. */
@@ -94,5 +104,6 @@ export function headReserve(facts: ModelFacts, sizing: Sizing, pipelined: boolea
   const full = facts.layers.some(({ keyElements, window }) => keyElements > 0 && window === null);
   const windowed = facts.layers.some(({ window }) => window !== null);
   const inputs = cacheInputs(facts, sizing, { full, windowed, pipelined });
-  return withSlack(tokensOf(sizing) * rows * facts.embeddingLength * F32 + inputs);
+  const perToken = rows * facts.embeddingLength + facts.perLayerInputs;
+  return withSlack(tokensOf(sizing) * perToken * F32 + inputs);
 }

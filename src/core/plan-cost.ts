@@ -1,6 +1,6 @@
 /** What a run of layers costs a device: weights, KV cache and a compute reserve, in bytes. Pure. */
 import type { ModelFacts } from "./model.ts";
-import { computeReserve, headReserve } from "./plan-compute.ts";
+import { computeReserve, headReserve, lentReserve } from "./plan-compute.ts";
 import { layerKvBytes, type Sizing } from "./plan-kv.ts";
 
 export interface RunCost {
@@ -8,6 +8,9 @@ export interface RunCost {
   readonly kvBytes: number;
   readonly computeBytes: number;
 }
+
+/** Layers that borrow look into the last two that don't: one sees the whole context, one a window. */
+const LENDERS = 2;
 
 /** Prefix sums over the layers, so that any contiguous run costs O(1). Index `layers.length` is the output head. */
 export class LayerCosts {
@@ -19,6 +22,10 @@ export class LayerCosts {
   readonly #kv: number[] = [0];
   readonly #full: number[] = [0];
   readonly #windowed: number[] = [0];
+  /** The first layer that looks into other layers' caches; beyond the end when none does. */
+  readonly #borrower: number;
+  /** What each layer borrows, in bytes. */
+  readonly #lent: number[] = [0];
   readonly #reserves = new Map<number, number>();
   #alone: LayerCosts | null = null;
 
@@ -28,15 +35,22 @@ export class LayerCosts {
     this.#pipelined = pipelined;
     this.totalLayers = facts.layers.length + 1;
     const kv = layerKvBytes(facts, sizing);
-    for (const [i, { weightBytes, keyElements, window }] of facts.layers.entries()) {
+    for (const [i, { weightBytes, keyElements, borrows, window }] of facts.layers.entries()) {
       this.#weights.push(at(this.#weights, i) + weightBytes);
       this.#kv.push(at(this.#kv, i) + at(kv, i));
-      this.#full.push(at(this.#full, i) + (keyElements > 0 && window === null ? 1 : 0));
+      this.#full.push(at(this.#full, i) + (window === null && (keyElements > 0 || borrows) ? 1 : 0));
       this.#windowed.push(at(this.#windowed, i) + (window === null ? 0 : 1));
     }
     const last = facts.layers.length;
+    const borrower = facts.layers.findIndex((layer) => layer.borrows);
+    this.#borrower = borrower < 0 ? this.totalLayers : borrower;
+    const lenders = facts.layers.slice(0, this.#borrower);
+    for (const [i, { borrows, window }] of facts.layers.entries()) {
+      const lender = borrows ? lenders.findLastIndex((layer) => layer.window === window) : -1;
+      this.#lent.push(at(this.#lent, i) + at(kv, lender));
+    }
     this.#weights.push(at(this.#weights, last) + facts.outputBytes);
-    for (const sums of [this.#kv, this.#full, this.#windowed]) sums.push(at(sums, last));
+    for (const sums of [this.#kv, this.#full, this.#windowed, this.#lent]) sums.push(at(sums, last));
   }
 
   /** The same among so many devices: a single one keeps no copies for pipelining. Devices without layers count, too. */
@@ -52,7 +66,7 @@ export class LayerCosts {
     return {
       modelBytes: at(this.#weights, to) - at(this.#weights, from) + this.#facts.perDeviceBytes,
       kvBytes: at(this.#kv, to) - at(this.#kv, from),
-      computeBytes: this.#reserve(from, to),
+      computeBytes: this.#reserve(from, to) + this.#lentReserve(from, to),
     };
   }
 
@@ -69,6 +83,12 @@ export class LayerCosts {
     const bytes = computeReserve(this.#facts, this.#sizing, role);
     this.#reserves.set(key, bytes);
     return bytes;
+  }
+
+  /** A cache that lies elsewhere is copied here for each layer that looks into it. */
+  #lentReserve(from: number, to: number): number {
+    if (from <= this.#borrower - LENDERS) return 0;
+    return lentReserve(at(this.#lent, to) - at(this.#lent, from));
   }
 
   total(from: number, to: number): number {
