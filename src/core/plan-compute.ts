@@ -36,7 +36,7 @@ const ROWS = {
   /** More of them where the embeddings come in. */
   first: { attention: 5, hybrid: 1, recurrent: 0 },
   /** Beside the logits. */
-  logits: { alone: 5, pipelined: 10 },
+  logits: { alone: 5, pipelined: { attention: 10, hybrid: 14, recurrent: 10 } },
   head: { alone: 4, pipelined: 10 },
 } as const;
 
@@ -83,13 +83,12 @@ export function computeReserve(facts: ModelFacts, sizing: Sizing, role: DeviceRo
   const kind = kindOf(facts);
   const { pipelined } = role;
   const rows = pipelined ? ROWS.pipelined[kind] + (role.first ? ROWS.first[kind] : 0) : ROWS.alone;
-  const step = Math.max(
-    activationElements,
-    sizing.flashAttention ? 0 : headCount * (sizing.contextSize + 2 * headSize),
-  );
-  const logits = role.last ? vocabularySize + width * ROWS.logits[pipelined ? "pipelined" : "alone"] : 0;
+  const attends = role.full || role.windowed;
+  const scores = attends && !sizing.flashAttention ? headCount * (sizing.contextSize + 2 * headSize) : 0;
+  const logitRows = pipelined ? ROWS.logits.pipelined[kind] : ROWS.logits.alone;
+  const logits = role.last ? vocabularySize + width * logitRows : 0;
   const inputs = facts.perLayerInputs * (pipelined ? INPUT_COPIES : 1);
-  const perToken = Math.max(rows * width + step, logits) + inputs;
+  const perToken = Math.max(rows * width + Math.max(activationElements, scores), logits) + inputs;
   return withSlack(tokensOf(sizing) * perToken * F32 + cacheInputs(facts, sizing, role));
 }
 

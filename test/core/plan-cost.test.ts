@@ -1,18 +1,12 @@
 /** What layers cost: weights, cache and the compute reserve, held against buffers that llama.cpp 0.7.0 really made. */
 import { describe, expect, test } from "bun:test";
-import {
-  computeReserve,
-  kvBytes,
-  LayerCosts,
-  padContext,
-  type Sizing,
-  wantsFlashAttention,
-} from "../../src/core/plan-cost.ts";
+import { LayerCosts } from "../../src/core/plan-cost.ts";
+import type { Sizing } from "../../src/core/plan-kv.ts";
 import { MIB } from "../../src/core/units.ts";
 import { BIG, modelOf, R24 } from "../fixtures/model-facts.ts";
 
 function sizing(more: Partial<Sizing> = {}): Sizing {
-  return { contextSize: 4096, kvType: "f16", microBatchSize: 512, flashAttention: true, ...more };
+  return { contextSize: 4096, parallel: 1, kvType: "f16", microBatchSize: 512, flashAttention: true, ...more };
 }
 
 /** MiB as logged by `sched_reserve`, `-ub 512`: the largest of three backends, then the head node's. */
@@ -36,7 +30,6 @@ describe("the compute reserve", () => {
     test(`is above what ${name} really took`, () => {
       const costs = new LayerCosts(facts, sizing(size));
       expect(costs.run(0, 1).computeBytes).toBeGreaterThan(backend * MIB);
-      expect(costs.run(24, 25).computeBytes).toBeGreaterThan(backend * MIB);
       expect(costs.head.computeBytes).toBeGreaterThan(head * MIB);
     });
   }
@@ -49,39 +42,54 @@ describe("the compute reserve", () => {
     }
   });
 
-  test("counts the logits of one micro-batch where the output head lies", () => {
-    const facts = modelOf({}, { vocabularySize: 128_000 });
-    const logits = computeReserve(facts, sizing(), true) - computeReserve(facts, sizing(), false);
-    expect(logits).toBe(512 * 128_000 * 4);
-  });
-});
-
-describe("the KV cache", () => {
-  const [layer] = R24.layers;
-  if (!layer) throw new Error("no layer");
-
-  test("is exact: 2 MiB for each layer of r24 at 4096 tokens, as logged", () => {
-    expect(kvBytes(layer, sizing())).toBe(2 * MIB);
+  test("counts the logits of one micro-batch where the output head lies, when they are the widest step", () => {
+    const costs = new LayerCosts(modelOf({}, { vocabularySize: 128_000 }), sizing());
+    const more = new LayerCosts(modelOf({}, { vocabularySize: 129_000 }), sizing());
+    const grown = more.run(20, 25).computeBytes - costs.run(20, 25).computeBytes;
+    expect(grown / (512 * 1000 * 4)).toBeCloseTo(1.02, 5);
+    expect(more.run(20, 24)).toEqual(costs.run(20, 24));
   });
 
-  test("takes 34 bytes for 32 elements in q8_0, 18 in q4_0", () => {
-    expect(kvBytes(layer, sizing({ kvType: "q8_0" }))).toBe(((2 * MIB) / 64) * 34);
-    expect(kvBytes(layer, sizing({ kvType: "q4_0" }))).toBe(((2 * MIB) / 64) * 18);
+  test("has no mask and no scores where the output head lies alone", () => {
+    const costs = new LayerCosts(R24, sizing({ flashAttention: false, contextSize: 32_768 }));
+    expect(costs.run(24, 25).computeBytes).toBeLessThan(16 * MIB);
+    expect(costs.run(23, 25).computeBytes).toBeGreaterThan(400 * MIB);
   });
 
-  test("has its length padded to 256 tokens", () => {
-    expect([1, 256, 257, 4000, 4096].map(padContext)).toEqual([256, 256, 512, 4096, 4096]);
+  test("is less on a single device, which keeps no copies for pipelining; devices without layers count", () => {
+    const costs = new LayerCosts(R24, sizing({ contextSize: 32_768 }));
+    const alone = costs.among(1);
+    expect(alone.run(0, 25).computeBytes).toBeGreaterThan(35.6 * MIB);
+    expect(alone.run(0, 25).computeBytes).toBeLessThan(42 * MIB);
+    expect(alone.head.computeBytes).toBeLessThan(39 * MIB);
+    expect(costs.among(2)).toBe(costs);
+    expect(costs.among(1)).toBe(alone);
+    expect(alone.among(5)).toBe(alone);
   });
-});
 
-describe("flash attention", () => {
-  test("is on for the head sizes that all kernels know, off for others", () => {
-    expect(wantsFlashAttention(modelOf({}, { headSize: 128 }), "f16")).toBe(true);
-    expect(wantsFlashAttention(modelOf({}, { headSize: 100 }), "f16")).toBe(false);
+  test("counts the masks of the layers that a device holds: some see a window only", () => {
+    const layers = R24.layers.map((layer, i) => (i < 12 ? { ...layer, window: 1000 } : layer));
+    const costs = new LayerCosts({ ...R24, layers }, sizing({ contextSize: 32_768 }));
+    const mask = (cells: number) => (4 * 512 * cells * 2 * 1.02) / MIB;
+    const [windowed, full, both] = [costs.run(2, 10), costs.run(12, 20), costs.run(6, 20)].map(
+      ({ computeBytes }) => computeBytes / MIB,
+    );
+    expect((full ?? 0) - (windowed ?? 0)).toBeCloseTo(mask(32_768 - 1536), 1);
+    expect((both ?? 0) - (full ?? 0)).toBeCloseTo(mask(1536), 1);
   });
 
-  test("is on for a quantised cache whatever the head size", () => {
-    expect(wantsFlashAttention(modelOf({}, { headSize: 100 }), "q8_0")).toBe(true);
+  test("counts caches that lie elsewhere, once for each layer that looks into them", () => {
+    const layers = R24.layers.map((layer, i) =>
+      i < 20 ? layer : { ...layer, keyElements: 0, valueElements: 0, borrows: true },
+    );
+    const costs = new LayerCosts({ ...R24, layers }, sizing());
+    const lent = (from: number, to: number) =>
+      (costs.run(from, to).computeBytes - costs.run(1, 2).computeBytes) / (4 * 2 * MIB * 1.02);
+    expect(lent(20, 24)).toBeCloseTo(4, 5);
+    expect(lent(22, 24)).toBeCloseTo(2, 5);
+    expect(lent(19, 22)).toBeCloseTo(2, 5);
+    expect(lent(18, 24)).toBe(0);
+    expect(lent(2, 20)).toBe(0);
   });
 });
 

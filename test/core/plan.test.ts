@@ -77,7 +77,9 @@ describe("a plan", () => {
   test("says when the cache is only an upper bound", () => {
     const plan = planned({ facts: modelOf({}, { kvInexact: "some layers see a window" }) });
     expect(plan.kvInexact).toBe("some layers see a window");
-    expect(plan.reasons).toContain("KV cache is reserved in full: some layers see a window");
+    expect(plan.reasons).toContain(
+      "KV cache takes 384.0 MiB at most, and so much is reserved: some layers see a window",
+    );
   });
 
   test("names in its reasons whom it does without, and why", () => {
@@ -136,7 +138,7 @@ describe("a refusal", () => {
 
   test("explains itself where the memory is enough in all, but not in whole layers", () => {
     const { text } = refused({ backends: backendsWith(...Array.from({ length: 15 }, () => 220 * MIB)) });
-    expect(text).toContain("needs 2.8 GiB and 46.0 MiB on each further device, 3.1 GiB usable");
+    expect(text).toContain("needs 2.8 GiB and 36.7 MiB on each further device, 3.1 GiB usable");
   });
 
   test("without backends says why each is left out", () => {

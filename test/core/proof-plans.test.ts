@@ -83,21 +83,40 @@ describe("other plans", () => {
     expect(problems).toContain("10.0.0.2:50052 holds 9 layers, planned 8");
   });
 
-  test("one whose recurrent layers keep a state, which no plan foresees exactly", () => {
-    const facts = modelOf({}, { kvInexact: "some layers are recurrent" });
-    const plan = planned({ facts });
-    const proof = prove(plan, facts, [...logOfPlan(plan), line(`RPC0[${A}]`, "RS", 40), ...states(plan)]);
-    expect(proof.problems).toEqual([`${A}/0 holds 40.0 MiB, planned none`]);
-    expect(prove(plan, facts, [...logOfPlan(plan), ...states(plan)]).backends[0]?.kvBytes).toBe(
-      (plan.backends[0]?.kvBytes ?? 0) + 40 * MIB,
+  test("one whose recurrent layers keep a state: with the cache it takes what was planned", () => {
+    const whole = modelOf();
+    const layers = whole.layers.map((layer, i) =>
+      i % 4 === 3 ? layer : { ...layer, keyElements: 0, valueElements: 0, stateBytes: MIB },
     );
+    const facts = { ...whole, layers };
+    const plan = planned({ facts });
+    const lines = logOfPlan(plan).flatMap((text) =>
+      / KV /.test(text) ? [halved(text), halved(text).replace("KV", "RS")] : text,
+    );
+    expect(prove(plan, facts, lines)).toMatchObject({
+      proven: true,
+      backends: plan.backends.map(({ layers }) => ({ layers })),
+    });
+    const without = lines.filter((text) => !/ RS /.test(text));
+    expect(prove(plan, facts, without).problems).toContain(
+      "10.0.0.1:50052 holds 30.0 MiB of KV cache, planned 60.0 MiB",
+    );
+  });
+
+  test("a state on a device that no plan names is a problem", () => {
+    const facts = modelOf();
+    const plan = planned({ facts });
+    const stray = line(`RPC0[${A}]`, "RS", 40);
+    expect(prove(plan, facts, [...logOfPlan(plan), stray]).problems).toEqual([`${A}/0 holds 40.0 MiB, planned none`]);
   });
 
   test("one whose last layers are skipped and leave no trace", () => {
     const whole = modelOf({ layers: 26 });
     const facts = {
       ...whole,
-      layers: whole.layers.map((layer, i) => (i < 24 ? layer : { weightBytes: 0, keyElements: 0, valueElements: 0 })),
+      layers: whole.layers.map((layer, i) =>
+        i < 24 ? layer : { ...layer, weightBytes: 0, keyElements: 0, valueElements: 0 },
+      ),
     };
     const layers = [9, 9, 9];
     const backends = BACKENDS.map((backend, i) => ({ ...backend, layers: layers[i] ?? 0 }));
@@ -108,7 +127,3 @@ describe("other plans", () => {
     expect(prove(plan, facts).problems).toEqual([]);
   });
 });
-
-function states(plan: Plan): readonly string[] {
-  return plan.backends.map(({ endpoint }) => line(`RPC0[${endpoint}]`, "RS", 40));
-}
