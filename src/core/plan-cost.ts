@@ -76,7 +76,7 @@ export class LayerCosts {
     const last = to === this.totalLayers;
     const full = at(this.#full, to) > at(this.#full, from);
     const windowed = at(this.#windowed, to) > at(this.#windowed, from);
-    const key = [first, last, full, windowed].reduce((bits, bit) => 2 * bits + (bit ? 1 : 0), 0);
+    const key = (first ? 8 : 0) + (last ? 4 : 0) + (full ? 2 : 0) + (windowed ? 1 : 0);
     const known = this.#reserves.get(key);
     if (known !== undefined) return known;
     const role = { pipelined: this.#pipelined, first, last, full, windowed };
