@@ -15,6 +15,8 @@ const LEAST_CONTEXT = 2_048;
 /** Decides which layers go where, or says with numbers why they go nowhere. */
 export function planModel(input: PlanInput): PlanResult {
   const { facts, options } = input;
+  const unquantisable = refuseCacheType(input);
+  if (unquantisable) return { ok: false, refusal: unquantisable };
   if (input.backends.length === 0 && input.localDevices.length === 0) return { ok: false, refusal: noBackends(input) };
   const sizing = sizingOf(input, options.contextSize ?? Math.min(facts.trainedContext, DEFAULT_CONTEXT));
   const costs = new LayerCosts(facts, sizing);
@@ -108,6 +110,16 @@ function leftOver({ backends, localDevices }: PlanInput, used: number): readonly
     ...(over > 0 ? [`${plural(over, "backend")} left out: one llama-server takes ${MAX_DEVICES} devices`] : []),
     ...(small > 0 ? [`${plural(small, "backend")} too small for one layer left out`] : []),
   ];
+}
+
+/** Quantised caches are made of blocks of 32 values, which llama.cpp does not let cross a head. */
+function refuseCacheType({ facts, options: { model, kvType } }: PlanInput): Refusal | null {
+  if (kvType === "f16" || facts.headSize % 32 === 0) return null;
+  return {
+    code: "does_not_fit",
+    message: `Cannot place ${model} with a ${kvType} KV cache: its head size ${facts.headSize} is no multiple of 32`,
+    hint: "set kvType to f16 in the model's settings",
+  };
 }
 
 function noBackends({ options, leftOut }: PlanInput): Refusal {

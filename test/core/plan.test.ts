@@ -62,7 +62,7 @@ describe("a plan", () => {
   });
 
   test("counts a quantised cache by its type, with flash attention on", () => {
-    const facts = modelOf({}, { headSize: 100 });
+    const facts = modelOf({}, { headSize: 160 });
     const bytes = (kvType: "f16" | "q8_0" | "q4_0") => {
       const plan = planned({ facts, options: { kvType } });
       return [plan.kvType, plan.flashAttention, plan.backends.reduce((sum, { kvBytes }) => sum + kvBytes, 0) / MIB];
@@ -117,6 +117,14 @@ describe("survives", () => {
 });
 
 describe("a refusal", () => {
+  test("of a quantised cache for heads that its blocks do not divide", () => {
+    const facts = { ...R24, headSize: 100 };
+    const { code, text } = refused({ facts, options: { kvType: "q8_0" } });
+    expect(code).toBe("does_not_fit");
+    expect(text).toContain("with a q8_0 KV cache: its head size 100 is no multiple of 32");
+    expect(planned({ facts }).kvType).toBe("f16");
+  });
+
   test("says what is needed, what is usable, and the context that would fit", () => {
     const facts = modelOf({}, { trainedContext: 32_768 });
     const backends = backendsWith(1.6 * GIB, 1.6 * GIB);
