@@ -136,11 +136,11 @@ describe("loadConfig() reads", () => {
 });
 
 describe("configPath()", () => {
-  const at = { home: "/home/u", cwd: "/work", env: {} };
+  const at = { home: "/home/u", cwd: "/cwd", env: {} };
   const env = { SYNAPTIC_CONFIG: "~/env.json" };
 
   test("--config FILE over SYNAPTIC_CONFIG over the default path", () => {
-    expect(configPath({ ...at, env, path: "x.json" })).toEqual({ path: "/work/x.json", required: true });
+    expect(configPath({ ...at, env, path: "x.json" })).toEqual({ path: "/cwd/x.json", required: true });
     expect(configPath({ ...at, env })).toEqual({ path: "/home/u/env.json", required: true });
     expect(configPath(at)).toEqual({ path: "/home/u/.synapticllamas.json", required: false });
     expect(configPath({ ...at, env: { SYNAPTIC_CONFIG: "" } }).required).toBe(false);
