@@ -60,7 +60,10 @@ function shareRows({ backends, head }: Pick<Plan, "backends" | "head">): readonl
     return backend.devices.map((device) => [`${backend.endpoint} device ${device.index}`, ...shareCells(device)]);
   });
   const local = head.devices.map((device) => [`head node ${device.name}`, ...shareCells(device)]);
-  return [...remote, ...local, ["head node", "-", formatBytes(head.modelBytes), "-", formatBytes(head.computeBytes)]];
+  const rest = ["head node", "-", formatBytes(head.modelBytes), "-", formatBytes(head.computeBytes)];
+  const projector = head.projectorBytes;
+  const images = projector === undefined ? [] : [["head node's projector", "-", formatBytes(projector), "-", "-"]];
+  return [...remote, ...local, rest, ...images];
 }
 
 interface Share {

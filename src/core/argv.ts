@@ -16,6 +16,9 @@ export function coordinatorArgs(plan: Plan, port: number | string): readonly str
   ];
   return [
     ...["--model", plan.path, "--alias", plan.model],
+    // Images are never encoded over RPC (llama.cpp#14236).
+    ...(plan.projector === null ? [] : ["--mmproj", plan.projector, "--no-mmproj-offload"]),
+    ...(plan.adapters.length > 0 ? ["--lora", plan.adapters.join(",")] : []),
     ...(endpoints.length > 0 ? ["--rpc", endpoints.join(",")] : []),
     ...["--gpu-layers", String(plan.offloadedLayers), "--split-mode", "layer"],
     ...(split.length > 0 ? ["--tensor-split", split.join(",")] : []),

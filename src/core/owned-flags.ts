@@ -15,7 +15,7 @@ const LISTEN = "synaptic runs llama-server on a private port behind its own endp
 const LOG = "synaptic reads llama-server's log for the proof";
 const ROUTER = "synaptic runs one llama-server per model itself";
 const DRAFT = "draft models come in a later version of synaptic";
-const MMPROJ = "projectors for images come in a later version of synaptic";
+const MMPROJ = "an Ollama model's own projector is handed over; others come in a later version of synaptic";
 const ENDS = "it makes llama-server end at once";
 const context = (key: string): string => `set ${key} in the model's settings`;
 

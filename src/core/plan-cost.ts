@@ -66,7 +66,7 @@ export class LayerCosts {
     return {
       modelBytes: at(this.#weights, to) - at(this.#weights, from) + this.#facts.perDeviceBytes,
       kvBytes: at(this.#kv, to) - at(this.#kv, from),
-      computeBytes: this.#reserve(from, to) + this.#lentReserve(from, to),
+      computeBytes: this.#reserve(from, to) + this.#lentReserve(from, to) + this.#adapterReserve(from, to),
     };
   }
 
@@ -89,6 +89,13 @@ export class LayerCosts {
   #lentReserve(from: number, to: number): number {
     if (from <= this.#borrower - LENDERS) return 0;
     return lentReserve(at(this.#lent, to) - at(this.#lent, from));
+  }
+
+  /** Adapters lie with the layers that they change, in even parts as a rule. */
+  #adapterReserve(from: number, to: number): number {
+    const layers = this.#facts.layers.length;
+    const own = Math.min(to, layers) - Math.min(from, layers);
+    return Math.ceil(((this.#sizing.adapterBytes ?? 0) * own) / layers);
   }
 
   total(from: number, to: number): number {

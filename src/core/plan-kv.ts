@@ -22,6 +22,8 @@ export interface Sizing {
   readonly kvType: KvType;
   readonly microBatchSize: number;
   readonly flashAttention: boolean;
+  /** Of all LoRA adapters together; none when left out. */
+  readonly adapterBytes?: number;
 }
 
 /** Whether attention runs in one kernel: a quantised V cache that, so it is on then whatever the head size. */

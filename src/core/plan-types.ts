@@ -35,6 +35,12 @@ export interface BackendFacts {
   readonly priority?: number;
 }
 
+/** A file beside the model's own that llama-server is given. */
+export interface SideFile {
+  readonly path: string;
+  readonly bytes: number;
+}
+
 export interface PlanOptions {
   readonly model: string;
   readonly path: string;
@@ -45,6 +51,10 @@ export interface PlanOptions {
   readonly kvType: KvType;
   readonly batchSize: number;
   readonly microBatchSize: number;
+  /** For images or sound (mmproj); stays on the head node. */
+  readonly projector?: SideFile | null;
+  /** LoRA adapters; their weights lie with the layers that they belong to. */
+  readonly adapters?: readonly SideFile[];
   readonly extraArgs: readonly string[];
 }
 
@@ -87,6 +97,8 @@ export interface LocalShare {
 export interface HeadShare {
   readonly modelBytes: number;
   readonly computeBytes: number;
+  /** Of the projector's file; absent when there is none, and in a proof, since no log line shows it. */
+  readonly projectorBytes?: number;
   readonly devices: readonly LocalShare[];
 }
 
@@ -101,6 +113,9 @@ export interface Plan {
   readonly flashAttention: boolean;
   readonly batchSize: number;
   readonly microBatchSize: number;
+  /** Paths of files beside the model's own. */
+  readonly projector: string | null;
+  readonly adapters: readonly string[];
   readonly extraArgs: readonly string[];
   /** Repeating layers plus the output head. */
   readonly totalLayers: number;

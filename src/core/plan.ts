@@ -4,7 +4,7 @@ import { padContext, type Sizing, wantsFlashAttention } from "./plan-kv.ts";
 import { asPinned, findOverfull, type Placed, placeLayers } from "./plan-place.ts";
 import { buildShares, dropUnused } from "./plan-shares.ts";
 import { MAX_DEVICES, rankBackends, slotsOf, withinLimits } from "./plan-slots.ts";
-import type { PlanInput, PlanResult, Refusal } from "./plan-types.ts";
+import type { PlanInput, PlanResult, Refusal, SideFile } from "./plan-types.ts";
 import { type Endpoint, formatBytes } from "./units.ts";
 
 /** Context used when nobody asks for one: longer ones cost KV memory that most chats never fill. */
@@ -36,10 +36,13 @@ export function planModel(input: PlanInput): PlanResult {
       flashAttention: sizing.flashAttention,
       batchSize: options.batchSize,
       microBatchSize: options.microBatchSize,
+      projector: options.projector?.path ?? null,
+      adapters: (options.adapters ?? []).map(({ path }) => path),
       extraArgs: options.extraArgs,
       totalLayers: costs.totalLayers,
       offloadedLayers: costs.totalLayers,
-      ...shares,
+      backends: shares.backends,
+      head: { ...shares.head, ...(options.projector && { projectorBytes: options.projector.bytes }) },
       kvInexact: facts.kvInexact,
       survives: survivable(input, used, costs),
       reasons: explain(input, used, costs),
@@ -54,7 +57,12 @@ function sizingOf({ facts, options }: PlanInput, contextSize: number): Sizing {
     kvType: options.kvType,
     microBatchSize: options.microBatchSize,
     flashAttention: wantsFlashAttention(facts, options.kvType),
+    adapterBytes: sumBytes(options.adapters),
   };
+}
+
+function sumBytes(files: readonly SideFile[] = []): number {
+  return files.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
 /** Which of the backends in use may be lost: the others would still hold the model. */
@@ -96,6 +104,11 @@ function explain(input: PlanInput, used: Placed, costs: LayerCosts): readonly st
   if (facts.kvInexact) {
     const { kvBytes } = costs.run(0, costs.totalLayers);
     reasons.push(`KV cache takes ${formatBytes(kvBytes)} at most, and so much is reserved: ${facts.kvInexact}`);
+  }
+  const { projector, adapters } = options;
+  if (projector) reasons.push(`the projector (${formatBytes(projector.bytes)}) stays on the head node`);
+  if (adapters && adapters.length > 0) {
+    reasons.push(`adapters (${formatBytes(sumBytes(adapters))}) are reserved for in even parts with the layers`);
   }
   for (const { endpoint, reason } of input.leftOut) reasons.push(`fits without ${endpoint}: ${reason}`);
   return reasons;

@@ -98,6 +98,15 @@ describe("coordinatorArgs()", () => {
     }
   });
 
+  test("gives a projector to the head node alone, and adapters as one list", () => {
+    const files = ["/o/1", "/o/2"].map((path) => ({ path, bytes: 1 }));
+    const args = argsOf({ options: { projector: { path: "/o/eyes", bytes: 1 }, adapters: files } });
+    expect(given(args, "--mmproj")).toBe("/o/eyes");
+    expect(args).toContain("--no-mmproj-offload");
+    expect(given(args, "--lora")).toBe("/o/1,/o/2");
+    for (const flag of ["--mmproj", "--no-mmproj-offload", "--lora"]) expect(argsOf()).not.toContain(flag);
+  });
+
   test("keeps the key out of the arguments: `ps` shows them to all", () => {
     expect(argsOf().join(" ")).not.toContain("api-key");
   });

@@ -1,6 +1,7 @@
 /** planModel(): what a plan states, what a refusal says. Placement: plan-place.test.ts; what holds for every plan: plan-laws.test.ts. */
 import { describe, expect, test } from "bun:test";
 import { coordinatorArgs } from "../../src/core/argv.ts";
+import type { Plan } from "../../src/core/plan-types.ts";
 import { GIB, MIB } from "../../src/core/units.ts";
 import {
   backendsWith,
@@ -23,6 +24,35 @@ describe("a plan", () => {
     expect(plan.backends.map(({ kvBytes }) => kvBytes / MIB)).toEqual([18, 16, 14]);
     expect(plan.backends.map(({ modelBytes }) => (modelBytes / MIB).toFixed(2))).toEqual(["14.37", "12.77", "11.42"]);
     expect((plan.head.modelBytes / MIB).toFixed(2)).toBe("0.24");
+  });
+
+  test("keeps a projector on the head node, and says so", () => {
+    const projector = { path: "/o/eyes", bytes: 600 * MIB };
+    const plan = planned({ options: { projector } });
+    expect([plan.projector, plan.head.projectorBytes]).toEqual(["/o/eyes", 600 * MIB]);
+    expect(plan.reasons).toContain("the projector (600.0 MiB) stays on the head node");
+    const { backends, head, projector: none } = planned();
+    expect([backends, none]).toEqual([plan.backends, null]);
+    expect(head).not.toHaveProperty("projectorBytes");
+  });
+
+  test("reserves adapters where their layers are, and says so", () => {
+    const adapters = [200, 40].map((size) => ({ path: `/o/${size}`, bytes: size * MIB }));
+    const [without, plan] = [planned(), planned({ options: { adapters } })];
+    const compute = ({ backends }: Plan) => backends.reduce((sum, backend) => sum + backend.computeBytes, 0);
+    expect(layersOf(plan)).toEqual(layersOf(without));
+    expect((compute(plan) - compute(without)) / MIB).toBeCloseTo(240, 3);
+    expect(plan.backends.map(({ modelBytes }) => modelBytes)).toEqual(
+      without.backends.map(({ modelBytes }) => modelBytes),
+    );
+    expect(plan.adapters).toEqual(["/o/200", "/o/40"]);
+    expect(plan.reasons.join("; ")).toContain("adapters (240.0 MiB)");
+  });
+
+  test("does not fit where the adapters would not", () => {
+    const backends = backendsWith(4 * GIB);
+    expect(planned({ backends }).backends).toHaveLength(1);
+    expect(refused({ backends, options: { adapters: [{ path: "/o/a", bytes: 2 * GIB }] } }).code).toBe("does_not_fit");
   });
 
   test("sums a backend's devices, and gives each its index", () => {
