@@ -6,12 +6,16 @@ export interface GgmlType {
   readonly blockBytes: number;
 }
 
+/** What Ollama once stored MXFP4 as, under a number that ggml had given up: llama.cpp does not read it. */
+export const OLLAMA_MXFP4 = "MXFP4 (Ollama's)";
+
 /** By id; 4, 5, 31 to 33 and 36 to 38 were removed from ggml. */
 const ROWS: readonly (readonly [id: number, name: string, blockSize: number, blockBytes: number])[] = [
   [0, "F32", 1, 4],
   [1, "F16", 1, 2],
   [2, "Q4_0", 32, 18],
   [3, "Q4_1", 32, 20],
+  [4, OLLAMA_MXFP4, 32, 17],
   [6, "Q5_0", 32, 22],
   [7, "Q5_1", 32, 24],
   [8, "Q8_0", 32, 34],
