@@ -18,6 +18,7 @@ export async function withinDeadline<T>(
     `Cannot read ${path}: no answer from the disk within ${DEADLINE_MS / 1000} s`,
     {
       hint: "check the disk or the network share",
+      cause: new Error("no answer in time"),
     },
   );
   const timer = new AbortController();

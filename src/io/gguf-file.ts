@@ -23,7 +23,9 @@ export async function readGgufHeader(path: string): Promise<GgufHeader> {
   try {
     return await readHeader(path);
   } catch (cause) {
-    throw cause instanceof SynapticError ? cause : unreadable(path, ...failure(cause), cause);
+    if (cause instanceof SynapticError) throw cause;
+    const [detail, hint] = failure(cause);
+    throw unreadable(path, detail, hint, cause);
   }
 }
 

@@ -3,6 +3,7 @@ import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
 import type { GgufHeader } from "../core/gguf.ts";
 import { mergeParts, partNames, partOf, splitOf } from "../core/gguf-split.ts";
+import { headerRepairs, whyNotLoadable } from "../core/loadable.ts";
 import { type ModelFacts, modelFacts } from "../core/model.ts";
 import { toModelId } from "../core/model-id.ts";
 import { withinDeadline } from "./disk-deadline.ts";
@@ -15,6 +16,8 @@ export interface ModelOnDisk {
   readonly files: readonly string[];
   readonly header: GgufHeader;
   readonly facts: ModelFacts;
+  /** Arguments for llama-server that repair what is wrong in the header. */
+  readonly args: readonly string[];
 }
 
 /**
@@ -36,9 +39,12 @@ async function readAll(path: string, signal: AbortSignal): Promise<ModelOnDisk> 
   }
   const merged = split ? mergeParts(headers) : ({ ok: true, header } as const);
   if (!merged.ok) throw unreadable(path, merged.reason, "download all parts again");
+  const foreign = whyNotLoadable(merged.header);
+  if (foreign) throw unreadable(path, foreign.reason, foreign.hint);
   const result = modelFacts(merged.header);
   if (!result.ok) throw unreadable(path, result.reason, "choose a GGUF file of a language model");
-  return { path: files[0] ?? path, files, header: merged.header, facts: result.facts };
+  const args = headerRepairs(merged.header);
+  return { path: files[0] ?? path, files, header: merged.header, facts: result.facts, args };
 }
 
 async function partFiles(path: string, header: GgufHeader): Promise<string[]> {

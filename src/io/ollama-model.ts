@@ -1,0 +1,201 @@
+/** One model of an Ollama store: its manifest and small layers read, its blobs held against what they should be. */
+import { readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { SynapticError } from "../core/errors.ts";
+import type { Defect } from "../core/loadable.ts";
+import {
+  blobNames,
+  type OllamaConfig,
+  type OllamaLayer,
+  type OllamaManifest,
+  type OllamaParts,
+  parseConfig,
+  parseManifest,
+  partsOf,
+  pullAgain,
+} from "../core/ollama-manifest.ts";
+import { NO_PARAMS, type OllamaParams, parseParams } from "../core/ollama-params.ts";
+import type { SideFile } from "../core/plan-types.ts";
+import type { StoredModel } from "../core/stored-model.ts";
+import { formatBytes } from "../core/units.ts";
+import { denied, isDenied } from "./ollama-places.ts";
+
+/** The manifest of a safetensors model names each of its thousands of tensors. */
+const MAX_MANIFEST_BYTES = 16 * 1024 ** 2;
+const MAX_SMALL_BYTES = 1024 ** 2;
+
+export interface ManifestFile {
+  readonly id: string;
+  readonly store: string;
+  readonly path: string;
+}
+
+/** What can be wrong with a model, thrown to end its reading early. */
+class Damage extends Error {
+  readonly defect: Defect;
+  constructor(reason: string, hint: string) {
+    super(reason);
+    this.defect = { reason, hint };
+  }
+}
+
+/** Looks into GGUF headers; both reject with `model_unreadable` when that fails. */
+export interface Inspector {
+  /** Rejects also when llama-server could not load the model. */
+  model(path: string): Promise<unknown>;
+  /** Why llama-server would not take a projector; null when it would. */
+  projector(path: string): Promise<string | null>;
+}
+
+/** Never rejects: what is wrong with a model stands in its `defect`. */
+export async function readStoredModel(file: ManifestFile, inspector: Inspector): Promise<StoredModel> {
+  const { id, store } = file;
+  const known: Known = { digest: null, bytes: 0, path: "" };
+  const blank = { projector: null, adapters: [], contextSize: null, args: [], notes: [] };
+  try {
+    return { id, store, ...(await readParts(file, known, inspector)), ...known, defect: null };
+  } catch (error) {
+    return { id, store, ...blank, ...known, defect: await defectOf(error, file) };
+  }
+}
+
+/** What stays true of a damaged model. */
+interface Known {
+  digest: string | null;
+  bytes: number;
+  path: string;
+}
+
+async function defectOf(error: unknown, { path }: ManifestFile): Promise<Defect> {
+  if (error instanceof Damage) return error.defect;
+  if (isDenied(error)) return await denied(path);
+  return {
+    reason: `its manifest cannot be read: ${error instanceof Error ? error.message : String(error)}`,
+    hint: `see ${path}`,
+  };
+}
+
+type Usable = Pick<StoredModel, "projector" | "adapters" | "contextSize" | "args" | "notes">;
+
+async function readParts(file: ManifestFile, known: Known, inspector: Inspector): Promise<Usable> {
+  const { id, store } = file;
+  const manifest = await readManifest(file, known);
+  known.bytes = [manifest.config, ...manifest.layers].reduce((sum, layer) => sum + (layer?.bytes ?? 0), 0);
+  const result = partsOf(manifest, await readConfig(store, manifest), id);
+  if (!result.ok) throw new Damage(result.defect.reason, result.defect.hint);
+  const { parts } = result;
+  const check = (layer: OllamaLayer, what: string): Promise<SideFile> => checkBlob(layer, { id, store, what });
+  known.path = (await check(parts.model, "weights")).path;
+  await look(inspector.model, known.path, id);
+  const projector = parts.projector && (await check(parts.projector, "projector"));
+  const flaw = projector && (await look(inspector.projector, projector.path, id));
+  const adapters: SideFile[] = [];
+  for (const layer of parts.adapters) adapters.push(await check(layer, "adapter"));
+  refuseCommas(adapters);
+  const params = await readParams(store, parts);
+  return {
+    projector: flaw === null ? projector : null,
+    adapters,
+    contextSize: params.contextSize,
+    args: params.args,
+    notes: [...parts.notes, ...params.notes, ...(flaw === null ? [] : [`images are not understood: ${flaw}`])],
+  };
+}
+
+async function readManifest({ id, path }: ManifestFile, known: Known): Promise<OllamaManifest> {
+  const { size } = await stat(path);
+  if (size > MAX_MANIFEST_BYTES) throw new Damage("its manifest is larger than 16 MiB", pullAgain(id));
+  const bytes = await readFile(path);
+  known.digest = new Bun.CryptoHasher("sha256").update(bytes).digest("hex");
+  const result = parseManifest(bytes.toString("utf8"));
+  if (!result.ok) throw new Damage(result.reason, pullAgain(id));
+  return result.manifest;
+}
+
+/** Null when it cannot be read: a damaged one keeps no GGUF file from being loaded. */
+async function readConfig(store: string, { config }: OllamaManifest): Promise<OllamaConfig | null> {
+  const text = config && (await readSmallBlob(store, config));
+  return text === null ? null : parseConfig(text);
+}
+
+async function readParams(store: string, { params }: OllamaParts): Promise<OllamaParams> {
+  if (!params) return NO_PARAMS;
+  const text = await readSmallBlob(store, params);
+  return text === null ? { ...NO_PARAMS, notes: ["its params layer is missing; defaults apply"] } : parseParams(text);
+}
+
+async function readSmallBlob(store: string, layer: OllamaLayer): Promise<string | null> {
+  for (const name of blobNames(layer)) {
+    const path = join(store, "blobs", name);
+    const found = await stat(path).catch(() => null);
+    if (found?.isFile() && found.size <= MAX_SMALL_BYTES) return await readFile(path, "utf8").catch(() => null);
+  }
+  return null;
+}
+
+interface BlobOf {
+  readonly id: string;
+  readonly store: string;
+  /** What the blob holds, in a word. */
+  readonly what: string;
+}
+
+/** The file of a blob, when it is there and has its size. @throws Damage */
+async function checkBlob(layer: OllamaLayer, { id, store, what }: BlobOf): Promise<SideFile> {
+  const names = blobNames(layer);
+  for (const name of names) {
+    const path = join(store, "blobs", name);
+    const found = await statBlob(path);
+    if (!found) continue;
+    if (!found.isFile()) throw new Damage(`the blob of its ${what} is no file: ${path}`, pullAgain(id));
+    if (found.size === layer.bytes) return { path, bytes: found.size };
+    throw new Damage(
+      `the blob of its ${what} has ${formatBytes(found.size)}, its manifest says ${formatBytes(layer.bytes)} (${path})`,
+      `\`ollama rm ${id}\`, then ${pullAgain(id)}`,
+    );
+  }
+  const path = join(store, "blobs", names[0]);
+  if (await statBlob(`${path}-partial`)) {
+    throw new Damage(`the download of its ${what} is not finished`, `\`ollama pull ${id}\` goes on with it`);
+  }
+  throw new Damage(`the blob of its ${what} is missing: ${path}`, pullAgain(id));
+}
+
+/** Null when it is not there. @throws Damage when this user may not know. */
+async function statBlob(path: string) {
+  try {
+    return await stat(path);
+  } catch (error) {
+    if (!isDenied(error)) return null;
+    const { reason, hint } = await denied(path);
+    throw new Damage(reason, hint);
+  }
+}
+
+/** @throws Damage with what is wrong inside. */
+async function look<T>(into: (path: string) => Promise<T>, path: string, id: string): Promise<T> {
+  try {
+    return await into(path);
+  } catch (error) {
+    if (!(error instanceof SynapticError)) throw error;
+    if (isDenied(error.cause)) {
+      const { reason, hint } = await denied(path);
+      throw new Damage(reason, hint);
+    }
+    const reason = error.message.replace(`Cannot read model ${path}: `, "");
+    // A split file finds its other parts by name, and blobs have none.
+    const hint = /^file is part \d+ of/.test(reason)
+      ? "merge the parts (`llama-gguf-split --merge`) and create it again from that file"
+      : (error.hint ?? pullAgain(id));
+    throw new Damage(reason, hint);
+  }
+}
+
+function refuseCommas(files: readonly SideFile[]): void {
+  const split = files.find(({ path }) => path.includes(","));
+  if (!split) return;
+  throw new Damage(
+    `the path of its adapter has a comma, where llama-server would divide it: ${split.path}`,
+    "move the store to a folder without a comma in its name (OLLAMA_MODELS)",
+  );
+}
