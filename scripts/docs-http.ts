@@ -26,6 +26,7 @@ const MEANINGS: Readonly<Record<string, readonly [key: string, meaning: string]>
   "GET /metrics": ["use", "Prometheus text"],
   "GET /synaptic/status": ["admin", "the snapshot: backends, coordinators, plans, proofs"],
   "GET /synaptic/plan": ["admin", "`?model=NAME`: where its layers would go now, and the llama-server command"],
+  "GET /synaptic/models": ["admin", "all models, damaged ones too: what they are, where they would run now, and why"],
   "POST /synaptic/models/load": ["admin", '`{"model": NAME}`: loads it, answers when it is ready'],
   "POST /synaptic/models/unload": ["admin", '`{"model": NAME}`: ends its coordinator, frees its backends'],
 };
@@ -62,7 +63,7 @@ function idleRuntime(): Runtime {
     log: createLogger("error"),
     rpc: { probe: probeBackend, openSentinel },
     llama: createLlamaPort([], {}),
-    models: { read: readModel, list: listModelFiles },
+    models: { read: readModel, list: listModelFiles, stored: async () => ({ models: [], problems: [] }) },
     http: { request: requestUpstream },
     random,
   };

@@ -12,7 +12,9 @@ import { requestUpstream } from "./io/http-client.ts";
 import { listen } from "./io/http-server.ts";
 import { createLlamaPort } from "./io/llama-process.ts";
 import { createLogger } from "./io/log.ts";
-import { listModelFiles, readModel } from "./io/model-files.ts";
+import { listModelFiles } from "./io/model-files.ts";
+import { createModelReader } from "./io/model-reader.ts";
+import { createStoreLister } from "./io/ollama-store.ts";
 import { handleOutputErrors, handleSignals, raiseFetchLimit } from "./io/process.ts";
 import { random } from "./io/random.ts";
 import { saveReport } from "./io/report-file.ts";
@@ -23,6 +25,10 @@ declare const SYNAPTIC_VERSION: string | undefined;
 
 raiseFetchLimit();
 handleOutputErrors();
+
+const reader = createModelReader();
+const machine = { platform: process.platform, home: homedir(), root: "/" };
+const models = { read: reader.read, list: listModelFiles, stored: createStoreLister({ machine, reader }) };
 
 const host: Host = {
   version: typeof SYNAPTIC_VERSION === "undefined" ? `${packageVersion}+source` : SYNAPTIC_VERSION,
@@ -44,7 +50,7 @@ const host: Host = {
       log: createLogger(level),
       rpc: { probe: probeBackend, openSentinel },
       llama: createLlamaPort(config.llamaServer, process.env),
-      models: { read: readModel, list: listModelFiles },
+      models,
       http: { request: requestUpstream },
       random,
     }) satisfies Ports,

@@ -69,6 +69,7 @@ function configRows(config: Config): readonly Row[] {
       none: "none",
       source: from("models.settings"),
     }),
+    plain("ollama.modelsDir", config.ollama.modelsDir ?? "the usual places"),
     ["silence", formatDuration(config.silenceMs), from("silenceMs")],
     ["hold", formatDuration(config.holdMs), from("holdMs")],
     ["probe.interval", formatDuration(config.probe.intervalMs), from("probe.intervalMs")],

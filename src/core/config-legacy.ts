@@ -62,7 +62,7 @@ export interface SwitchContext {
 
 /** Sharding and pool on or off; both off is a problem, since nothing would be served. */
 export function resolveSwitches(ledger: Ledger, { input, file, hasBackends, hasModels }: SwitchContext): Switches {
-  const implied = hasBackends ? "on, since backends are given" : "on, since synaptic.models is given";
+  const implied = hasBackends ? "on, since backends are given" : "on, since models are given";
   const sharding = choose(ledger, {
     name: "sharding",
     from: [

@@ -4,7 +4,6 @@ import type { SynapticFile } from "./config-schema-own.ts";
 import { type ConfigInput, choose, fileCandidate, type Ledger } from "./config-sources.ts";
 import type { Config, ModelSettings, ModelsConfig } from "./config-types.ts";
 import { isModelId } from "./model-id.ts";
-import { nearest } from "./nearest.ts";
 import { ownedFlag, ownedVariable } from "./owned-flags.ts";
 
 type ModelsFile = NonNullable<SynapticFile["models"]>;
@@ -17,6 +16,8 @@ export function resolvePath(
   path: string,
   { folder, home }: { readonly folder: string; readonly home: string },
 ): string {
+  // A Windows path with its drive is absolute as it is.
+  if (/^[A-Za-z]:[\\/]/.test(path)) return path;
   const full =
     path === "~" || path.startsWith("~/") ? home + path.slice(1) : path.startsWith("/") ? path : `${folder}/${path}`;
   const parts: string[] = [];
@@ -46,7 +47,6 @@ export function resolveModels(ledger: Ledger, input: ConfigInput, file: ModelsFi
     checkEnv(ledger, id, one.env ?? {});
   }
   checkAliases(ledger, file);
-  if (dirs.length === 0) warnOfStrangers(ledger, Object.keys(file.settings ?? {}), Object.keys(file.files ?? {}));
   const given = <T>(name: keyof ModelsFile, value: T, fallback: T): T =>
     choose(ledger, {
       name: `models.${name}`,
@@ -115,18 +115,6 @@ function checkAliases(ledger: Ledger, file: ModelsFile): void {
       const found = `${describeFound(alias)}, which is ${owner === id ? "given twice" : `a name of ${owner}`}`;
       ledger.problems.push({ source: null, key: formatPath(path), expected: "a name of no other model", found });
     }
-  }
-}
-
-/** Without folders to look into, settings can only be for models that are named as files. */
-function warnOfStrangers(ledger: Ledger, settings: readonly string[], files: readonly string[]): void {
-  for (const id of settings) {
-    if (files.includes(id)) continue;
-    const suggestion = nearest(id, files);
-    const advice = suggestion === null ? "" : ` (did you mean ${suggestion}?)`;
-    ledger.warnings.push(
-      `${formatPath([...SETTINGS, id])} has no effect: synaptic.models.files has no such model${advice}`,
-    );
   }
 }
 

@@ -6,7 +6,7 @@ const LATER = "Known, not used yet in this version of synaptic.";
 
 /** Keys of the design that this version accepts without effect, by the place they stand at. */
 export const LATER_KEYS = {
-  synaptic: ["ollama"],
+  ollama: ["nodes"],
   backend: ["mac"],
   settings: ["keepAlive", "pin", "route", "mmproj", "draft", "sampling", "fallback"],
 } as const;
@@ -114,6 +114,18 @@ const modelsSchema = z
   )
   .describe("Where models are and how each is run.");
 
+const ollamaSchema = z
+  .object(
+    {
+      modelsDir: path
+        .optional()
+        .describe("Ollama's folder with blobs and manifests; without it OLLAMA_MODELS, then the usual places."),
+      ...knownByName(LATER_KEYS.ollama, LATER),
+    },
+    { error: "an object with modelsDir" },
+  )
+  .describe("What to take from Ollama.");
+
 const listenSchema = z
   .object(
     {
@@ -184,7 +196,7 @@ export const synapticSchema = z
       holdMs: wholeNumber(0, 600_000, "of milliseconds")
         .optional()
         .describe("How long a client without streaming is held while a model loads; 50000 when left out."),
-      ...knownByName(LATER_KEYS.synaptic, LATER),
+      ollama: ollamaSchema.optional(),
     },
     { error: "an object" },
   )

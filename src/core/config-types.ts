@@ -70,6 +70,8 @@ export interface Config {
   readonly kvType: KvType;
   readonly placement: Placement;
   readonly models: ModelsConfig;
+  /** `modelsDir`: absolute path of Ollama's store; null searches the usual places. */
+  readonly ollama: { readonly modelsDir: string | null };
   readonly probe: ProbeConfig;
   readonly keys: readonly ConfigKey[];
   /** In plain, to ask a running server with. Not enumerable: JSON, logs and copies by spread leave it out. */

@@ -48,7 +48,7 @@ const OWN_KEYS = ["listen", "llamaServer", "contextSize", "parallel", "kvType", 
 function isLater(path: Path, key: string): boolean {
   const [top, section, part] = path;
   if (top !== "synaptic") return false;
-  if (path.length === 1) return LATER_KEYS.synaptic.some((word) => word === key);
+  if (section === "ollama") return path.length === 2 && LATER_KEYS.ollama.some((word) => word === key);
   if (section === "backends") return LATER_KEYS.backend.some((word) => word === key);
   return (
     section === "models" && part === "settings" && path.length === 4 && LATER_KEYS.settings.some((word) => word === key)

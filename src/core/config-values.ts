@@ -134,6 +134,22 @@ export function resolvePlain(
   };
 }
 
+/** Ollama's store: OLLAMA_MODELS, where quotes and blanks around the path do not count, as Ollama reads it. */
+export function resolveOllama(ledger: Ledger, { input, own }: ValueContext): Config["ollama"] {
+  const name = "OLLAMA_MODELS";
+  const given = input.env[name]?.replace(/^[\s"']+|[\s"']+$/g, "") || undefined;
+  const absolute = (path: string | undefined) => (path === undefined ? path : resolvePath(path, foldersOf(input)));
+  const modelsDir = choose<string | null>(ledger, {
+    name: "ollama.modelsDir",
+    from: [
+      { source: name, read: () => absolute(given) },
+      fileCandidate(input, ["synaptic", "ollama", "modelsDir"], absolute(own.ollama?.modelsDir)),
+    ],
+    fallback: null,
+  });
+  return { modelsDir };
+}
+
 export function resolveKeys(ledger: Ledger, context: ValueContext): readonly ConfigKey[] {
   const keys = ownValue(ledger, context, { path: ["keys"], value: context.own.keys, fallback: [] });
   const names = keys.map((key) => key.name);

@@ -13,6 +13,7 @@ import {
   resolveContext,
   resolveKeys,
   resolveListen,
+  resolveOllama,
   resolvePlacement,
   resolvePlain,
   resolvePreload,
@@ -82,7 +83,9 @@ function gather(ledger: Ledger, { input, file, dummies }: GatherContext): Gather
   const context: ValueContext = { input, file, own };
   const backends = resolveBackends(ledger, { input, file, dummies });
   const declared = resolveModels(ledger, input, own.models ?? {});
-  const hasModels = declared.dirs.length > 0 || Object.keys(declared.files).length > 0;
+  const ollama = resolveOllama(ledger, context);
+  const hasModels =
+    declared.dirs.length > 0 || Object.keys(declared.files).length > 0 || own.ollama?.modelsDir !== undefined;
   const { contextSize, forced } = resolveContext(ledger, context);
   return {
     file: input.file?.path ?? null,
@@ -93,6 +96,7 @@ function gather(ledger: Ledger, { input, file, dummies }: GatherContext): Gather
     contextSize,
     placement: resolvePlacement(ledger, context),
     models: forced ? withoutContext(declared) : declared,
+    ollama,
     probe: resolveProbe(ledger, context),
     ...resolvePlain(ledger, context),
     keys: resolveKeys(ledger, context),

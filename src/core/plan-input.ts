@@ -2,16 +2,31 @@
 import { settingsFor } from "./config-models.ts";
 import type { Config } from "./config-types.ts";
 import type { ModelFacts } from "./model.ts";
-import type { BackendFacts, PlanInput } from "./plan-types.ts";
+import type { BackendFacts, PlanInput, SideFile } from "./plan-types.ts";
 import type { BackendSnapshot, EngineFacts } from "./snapshot.ts";
 
 /** llama.cpp's own defaults, given explicitly since the compute buffers depend on them. */
 const BATCH_SIZE = 2_048;
 const MICRO_BATCH_SIZE = 512;
 
+/** What the catalog knows of a model beside its file. */
+export interface PlannedModel {
+  readonly id: string;
+  /** Under which name the config has its settings. */
+  readonly settingsId: string;
+  /** Tokens of context where the owner's config names none; null for the planner's own default. */
+  readonly contextSize: number | null;
+  /** Arguments of llama-server, flag and value in turn, unless the owner gives the same flag. */
+  readonly args: readonly string[];
+  readonly projector: SideFile | null;
+  readonly adapters: readonly SideFile[];
+}
+
 export interface PlanSources {
-  readonly model: string;
+  readonly model: PlannedModel;
   readonly path: string;
+  /** Arguments that its header needs. */
+  readonly headerArgs?: readonly string[];
   readonly config: Config;
   readonly facts: ModelFacts;
   readonly engine: EngineFacts;
@@ -21,8 +36,9 @@ export interface PlanSources {
 }
 
 /** Gathers what `planModel()` is given. */
-export function planInput({ model, path, config, facts, engine, backends, isUsable }: PlanSources): PlanInput {
-  const settings = settingsFor(config, model);
+export function planInput(sources: PlanSources): PlanInput {
+  const { model, path, config, facts, engine, backends, isUsable, headerArgs = [] } = sources;
+  const settings = settingsFor(config, model.settingsId);
   return {
     facts,
     backends: backends.filter(isUsable).map((backend) => backendFacts(config, backend)),
@@ -34,17 +50,32 @@ export function planInput({ model, path, config, facts, engine, backends, isUsab
         reason: reason || (lease ? `held by ${lease}` : state),
       })),
     options: {
-      model,
+      model: model.id,
       path,
       placement: config.placement,
-      contextSize: settings.contextSize,
+      contextSize: settings.contextSize ?? model.contextSize,
       parallel: settings.parallel,
       kvType: settings.kvType,
       batchSize: BATCH_SIZE,
       microBatchSize: MICRO_BATCH_SIZE,
-      extraArgs: settings.args,
+      projector: model.projector,
+      adapters: model.adapters,
+      extraArgs: [...headerArgs, ...without(model.args, settings.args), ...settings.args],
     },
   };
+}
+
+/** Flags in another spelling. */
+const SPELLINGS: Readonly<Record<string, string>> = {
+  "--temp": "--temperature",
+  "--typical-p": "--typical",
+  "--seed": "-s",
+};
+
+/** Defaults less those flags that the owner gives: llama-server warns of what it is given twice. */
+function without(defaults: readonly string[], given: readonly string[]): readonly string[] {
+  const isGiven = (flag: string) => given.includes(flag) || given.includes(SPELLINGS[flag] ?? flag);
+  return defaults.filter((_, index) => !isGiven(defaults[index - (index % 2)] ?? ""));
 }
 
 function backendFacts(config: Config, { endpoint, machine, devices }: BackendSnapshot): BackendFacts {

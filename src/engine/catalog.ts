@@ -1,80 +1,133 @@
-/** The models that can be loaded: from the config's files and folders, by id or alias. */
-import { settingsFor } from "../core/config-models.ts";
+/** The models there are: from the config's files and folders and from Ollama's stores, by id, alias or Ollama's own name. */
 import type { Config } from "../core/config-types.ts";
-import { SynapticError, wrapError } from "../core/errors.ts";
+import { SynapticError } from "../core/errors.ts";
+import type { Defect } from "../core/loadable.ts";
 import { toModelId } from "../core/model-id.ts";
-import type { Logger, ModelFile, ModelPort } from "./ports.ts";
-
-export interface CatalogEntry extends ModelFile {
-  readonly aliases: readonly string[];
-}
+import { ollamaKey } from "../core/ollama.ts";
+import { type CatalogEntry, fileEntry, settingsWithoutModel, storedEntry } from "./catalog-entry.ts";
+import { createCatalogSources, type SourcePorts } from "./catalog-sources.ts";
 
 export interface Catalog {
-  /** All models, ids ascending. A folder that cannot be read is warned of once and left out. */
+  /** All models that are not known to be damaged, ids ascending. Reads all folders anew. */
   list(): Promise<readonly CatalogEntry[]>;
-  /** @throws SynapticError `model_not_found`. */
+  /** The damaged ones as well, and which folders could not be read. */
+  survey(): Promise<Survey>;
+  /** A model by any of its names. @throws SynapticError `model_not_found`, or `model_unreadable` when it is damaged. */
   find(name: string): Promise<CatalogEntry>;
 }
 
-/** A folder on a sleeping disk or a lost network share must not hold a request for longer. */
-const LIST_MS = 10_000;
+export interface Survey {
+  readonly entries: readonly CatalogEntry[];
+  readonly problems: readonly Defect[];
+}
+
+/** Requests for models in folders and stores read these again after this time only; a name that is not known, at once. */
+const FRESH_MS = 2_000;
 const GGUF_PATH = /\.gguf$/i;
 
 /** `preload` may be the path of a GGUF file; requests may not name paths, only what is listed. */
-export function createCatalog(ports: { readonly models: ModelPort; readonly log: Logger }, config: Config): Catalog {
-  const { models, preload } = config;
+export function createCatalog(ports: SourcePorts, config: Config): Catalog {
+  const sources = createCatalogSources(ports, config);
+  const { named, preloaded } = namedEntries(config);
+  const findNamed = indexOf(named.values());
   const warned = new Set<string>();
-  const warnOnce = (folder: string, message: string): void => {
-    if (!warned.has(folder)) ports.log.warn(message, { key: "synaptic.models.dirs" });
-    warned.add(folder);
-  };
 
-  const inFolder = async (folder: string): Promise<readonly ModelFile[]> => {
-    try {
-      const { models, incomplete } = await ports.models.list(folder, { signal: AbortSignal.timeout(LIST_MS) });
-      if (incomplete) warnOnce(folder, `Not all models below ${folder} are listed: ${incomplete}`);
-      return models;
-    } catch (error) {
-      warnOnce(folder, wrapError("model_unreadable", `Cannot read ${folder}`, error).message);
-      return [];
-    }
-  };
-
-  const entryOf = ({ id, path }: ModelFile): CatalogEntry => ({ id, path, aliases: settingsFor(config, id).aliases });
-  // The first to claim an id keeps it: files of the config, then the preload, then folders in their order.
-  const named = new Map<string, CatalogEntry>();
-  const claim = (claimed: Map<string, CatalogEntry>, file: ModelFile) =>
-    void (claimed.has(file.id) || claimed.set(file.id, entryOf(file)));
-  for (const [id, path] of Object.entries(models.files)) claim(named, { id, path });
-  const preloaded = preload && GGUF_PATH.test(preload) ? { id: idFor(preload, named), path: preload } : null;
-  if (preloaded) claim(named, preloaded);
-
-  const list = async (): Promise<readonly CatalogEntry[]> => {
+  const read = async (): Promise<Reading> => {
+    const { files, stored, problems } = await sources.read();
     const all = new Map(named);
-    for (const files of await Promise.all(models.dirs.map(inFolder))) for (const file of files) claim(all, file);
-    return [...all.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+    for (const { folder, file } of files) {
+      claim(all, fileEntry(file, { origin: { kind: "folder", where: folder }, config }));
+    }
+    for (const model of stored) claim(all, storedEntry(model, config));
+    const entries = [...all.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+    // Where folders could not be read, their models may well be what the settings are for.
+    for (const line of problems.length > 0 ? [] : settingsWithoutModel(config, entries)) {
+      if (!warned.has(line)) ports.log.warn(line, { key: "synaptic.models.settings" });
+      warned.add(line);
+    }
+    return { at: ports.clock.now(), entries, problems, find: indexOf(entries) };
+  };
+
+  let latest: Reading | null = null;
+  let reading: Promise<Reading> | null = null;
+  /** However many ask, folders are read once at a time. */
+  const survey = async (): Promise<Reading> => {
+    reading ??= read().finally(() => {
+      reading = null;
+    });
+    latest = await reading;
+    return latest;
   };
 
   return {
-    list,
+    survey,
+    list: async () => (await survey()).entries.filter(({ defect }) => defect === null),
     async find(name) {
       const wanted = name === preloaded?.path ? preloaded.id : name;
       // Most requests name one of these: no folder is read for them.
-      const known = named.get(wanted) ?? [...named.values()].find(({ aliases }) => aliases.includes(wanted));
+      const known = findNamed(wanted);
       if (known) return known;
-      const entries = await list();
-      const entry = entries.find(({ id }) => id === wanted) ?? entries.find(({ aliases }) => aliases.includes(wanted));
-      if (entry) return entry;
-      const ids = entries.map(({ id }) => id).slice(0, 10);
-      throw new SynapticError("model_not_found", `The model '${name}' does not exist`, {
-        param: "model",
-        hint:
-          ids.length > 0
-            ? `known here: ${ids.join(", ")}`
-            : "name a GGUF file under synaptic.models.files, or its folder under synaptic.models.dirs",
-      });
+      const recent = latest && ports.clock.now() - latest.at < FRESH_MS ? latest.find(wanted) : null;
+      if (recent?.defect === null) return recent;
+      const now = await survey();
+      const entry = now.find(wanted);
+      if (!entry) throw notFound(name, now);
+      if (entry.defect) throw damaged(entry.id, entry.defect);
+      return entry;
     },
   };
+}
+
+type Find = (name: string) => CatalogEntry | null;
+
+interface Reading extends Survey {
+  readonly at: number;
+  readonly find: Find;
+}
+
+/** The first to claim an id keeps it: files of the config, the preload, folders in their order, then Ollama's stores. */
+function claim(claimed: Map<string, CatalogEntry>, entry: CatalogEntry): void {
+  if (!claimed.has(entry.id)) claimed.set(entry.id, entry);
+}
+
+/** What the config names by file. */
+function namedEntries(config: Config) {
+  const { models, preload } = config;
+  const named = new Map<string, CatalogEntry>();
+  for (const [id, path] of Object.entries(models.files)) {
+    claim(named, fileEntry({ id, path }, { origin: { kind: "file", where: "synaptic.models.files" }, config }));
+  }
+  const preloaded = preload && GGUF_PATH.test(preload) ? { id: idFor(preload, named), path: preload } : null;
+  if (preloaded) claim(named, fileEntry(preloaded, { origin: { kind: "file", where: "model" }, config }));
+  return { named, preloaded };
+}
+
+/** By id first, then by alias; then as in Ollama, where case and the tag `latest` make no other model. */
+function indexOf(entries: Iterable<CatalogEntry>): Find {
+  const all = [...entries];
+  const ids = new Map(all.map((entry) => [entry.id, entry]));
+  const aliases = new Map(all.flatMap((entry) => entry.aliases.map((alias) => [alias, entry] as const)));
+  const keys = new Map<string | null, CatalogEntry>();
+  for (const entry of all) if (entry.ollamaKey !== null && !keys.has(entry.ollamaKey)) keys.set(entry.ollamaKey, entry);
+  return (name) => ids.get(name) ?? aliases.get(name) ?? keys.get(ollamaKey(name)) ?? null;
+}
+
+function damaged(id: string, { reason, hint }: Defect): SynapticError {
+  return new SynapticError("model_unreadable", `Cannot load ${id}: ${reason}`, { param: "model", hint });
+}
+
+function notFound(name: string, { entries, problems }: Survey): SynapticError {
+  const ids = entries.map(({ id }) => id).slice(0, 10);
+  const known =
+    ids.length > 0
+      ? `known here: ${ids.join(", ")}`
+      : "name a GGUF file under synaptic.models.files, or its folder under synaptic.models.dirs, or `ollama pull` a model";
+  // It may well be there, where nobody could look.
+  const [hidden] = problems;
+  return new SynapticError("model_not_found", `The model '${name}' does not exist`, {
+    param: "model",
+    hint: hidden ? `${known}; ${hidden.reason}: ${hidden.hint}` : known,
+  });
 }
 
 /** Its file name; where another file has that id already, its whole path. */

@@ -9,11 +9,11 @@ import { planInput } from "../core/plan-input.ts";
 import type { LocalDevice, LocalShare, PlanInput, PlanResult } from "../core/plan-types.ts";
 import type { BackendSnapshot, CoordinatorSnapshot, EngineFacts } from "../core/snapshot.ts";
 import type { Grant } from "./admission.ts";
-import type { CatalogEntry } from "./catalog.ts";
+import type { CatalogEntry } from "./catalog-entry.ts";
 import type { Prepared } from "./child.ts";
 import type { KnownEngine } from "./known-engine.ts";
 import type { Monitor } from "./monitor.ts";
-import type { Ports } from "./ports.ts";
+import type { Ports, ReadModel } from "./ports.ts";
 import { Supervisor } from "./supervisor.ts";
 
 /** Shorter than the deadline of planning (`LIMITS.planMs`), so that the refusal says why. */
@@ -37,6 +37,8 @@ export class Fleet {
   readonly #ports: Ports;
   readonly #options: FleetOptions;
   readonly #coordinators = new Map<string, Supervisor>();
+  /** As each model was last asked for. */
+  readonly #entries = new Map<string, CatalogEntry>();
   /** One plan-and-lease at a time: two models must not count on the same memory. */
   #turn: Promise<unknown> = Promise.resolve();
   /** Resolves when a coordinator has nobody left to serve, or has given its backends back. */
@@ -57,10 +59,15 @@ export class Fleet {
   /** What would be done with a model now; what it or an idle model holds is taken for free. */
   async plan(entry: CatalogEntry, signal: AbortSignal): Promise<Planned> {
     await this.#options.monitor.refresh();
+    return await this.planAsSeen(entry, signal);
+  }
+
+  /** The same, from what is known of the backends without asking them again. */
+  async planAsSeen(entry: CatalogEntry, signal: AbortSignal): Promise<Planned> {
     const engine = await this.#options.engine.use(signal);
-    const { path, facts } = await this.#ports.models.read(entry.path, { signal });
+    const { facts, ...file } = await this.#ports.models.read(entry.path, { signal });
     const givers = [entry.id, ...this.#idle(entry.id).map(([model]) => model)];
-    const result = planModel(this.#input(entry.id, { path, facts, engine, givers }));
+    const result = planModel(this.#input(entry, { ...file, facts, engine, givers }));
     const command = result.ok ? [engine.path, ...coordinatorArgs(result.plan, "PORT")] : [];
     return { result, facts, engine, command };
   }
@@ -92,11 +99,13 @@ export class Fleet {
   }
 
   #coordinator(entry: CatalogEntry): Supervisor {
+    // A tag may have got other files since: the next load takes them.
+    this.#entries.set(entry.id, entry);
     const existing = this.#coordinators.get(entry.id);
     if (existing) return existing;
     const created = new Supervisor(this.#ports, {
       model: entry.id,
-      prepare: (signal) => this.#prepareOnceFree(entry, signal),
+      prepare: (signal) => this.#prepareOnceFree(this.#entries.get(entry.id) ?? entry, signal),
       onRest: () => this.#rest.resolve(),
       onFailure: ({ endpoint, error }) => {
         if (endpoint) this.#options.monitor.reportLost(endpoint, error.message);
@@ -140,8 +149,8 @@ export class Fleet {
       });
     }
     const engine = await this.#options.engine.use(signal);
-    const { path, facts } = await this.#ports.models.read(entry.path, { signal });
-    const planWith = (givers: readonly string[]) => planModel(this.#input(entry.id, { path, facts, engine, givers }));
+    const { facts, ...file } = await this.#ports.models.read(entry.path, { signal });
+    const planWith = (givers: readonly string[]) => planModel(this.#input(entry, { ...file, facts, engine, givers }));
     for (;;) {
       await monitor.refresh();
       signal.throwIfAborted();
@@ -152,7 +161,7 @@ export class Fleet {
           plan.backends.map(({ endpoint }) => endpoint),
           entry.id,
         );
-        return { plan, facts, lease, enginePath: engine.path, env: settingsFor(config, entry.id).env };
+        return { plan, facts, lease, enginePath: engine.path, env: settingsFor(config, entry.settingsId).env };
       }
       const idle = this.#idle(entry.id);
       const [first] = idle;
@@ -185,11 +194,11 @@ export class Fleet {
     });
   }
 
-  #input(model: string, { givers, engine, ...sources }: InputSources): PlanInput {
+  #input(model: CatalogEntry, { givers, engine, args = [], ...sources }: InputSources): PlanInput {
     const { config, monitor } = this.#options;
     const isUsable = ({ state, lease }: BackendSnapshot) =>
       state === "up" || (state === "leased" && lease !== null && givers.includes(lease));
-    const keepers = [...this.#coordinators].filter(([name]) => name !== model && !givers.includes(name));
+    const keepers = [...this.#coordinators].filter(([name]) => name !== model.id && !givers.includes(name));
     const held = keepers.flatMap(([, coordinator]) => coordinator.heldPlan()?.head.devices ?? []);
     const localDevices = engine.localDevices.map((device) => lessHeld(device, held));
     return planInput({
@@ -198,6 +207,7 @@ export class Fleet {
       backends: monitor.snapshot(),
       isUsable,
       engine: { ...engine, localDevices },
+      headerArgs: args,
       ...sources,
     });
   }
@@ -210,9 +220,7 @@ function lessHeld(device: LocalDevice, held: readonly LocalShare[]): LocalDevice
   return { ...device, freeBytes: Math.max(0, device.freeBytes - bytes) };
 }
 
-interface InputSources {
-  readonly path: string;
-  readonly facts: ModelFacts;
+interface InputSources extends ReadModel {
   readonly engine: EngineFacts;
   /** Models whose coordinators would give away what they hold. */
   readonly givers: readonly string[];

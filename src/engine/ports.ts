@@ -3,6 +3,7 @@ import type { ProbeResult } from "../core/health.ts";
 import type { Exit } from "../core/llama-failure.ts";
 import type { ModelFacts } from "../core/model.ts";
 import type { EngineFacts } from "../core/snapshot.ts";
+import type { StoreListing } from "../core/stored-model.ts";
 import type { Endpoint } from "../core/units.ts";
 
 export interface Clock {
@@ -77,17 +78,24 @@ export interface ModelFile {
   readonly path: string;
 }
 
+export interface ReadModel {
+  /** What `llama-server --model` takes. */
+  readonly path: string;
+  readonly facts: ModelFacts;
+  /** Arguments for llama-server that its header needs. */
+  readonly args?: readonly string[];
+}
+
 export interface ModelPort {
   /** What a GGUF file is, or all parts of a split one; `path` is then the first part. @throws SynapticError `model_unreadable`. */
-  read(
-    path: string,
-    options: { readonly signal: AbortSignal },
-  ): Promise<{ readonly path: string; readonly facts: ModelFacts }>;
+  read(path: string, options: { readonly signal: AbortSignal }): Promise<ReadModel>;
   /** The models below a folder; `incomplete` says why some may be missing. @throws SynapticError `model_unreadable`. */
   list(
     folder: string,
     options: { readonly signal: AbortSignal },
   ): Promise<{ readonly models: readonly ModelFile[]; readonly incomplete: string | null }>;
+  /** The models of an Ollama store, or of those in the usual places when none is named; damaged ones too. */
+  stored(modelsDir: string | null, options: { readonly signal: AbortSignal }): Promise<StoreListing>;
 }
 
 export interface HttpRequest {

@@ -1,6 +1,7 @@
 /** The engine as one thing: backends, models and coordinators, from start to close; and the snapshot of it all. */
 import type { Config } from "../core/config-types.ts";
 import { describeError, wrapError } from "../core/errors.ts";
+import type { ModelListing } from "../core/model-listing.ts";
 import type { Snapshot } from "../core/snapshot.ts";
 import { type Catalog, createCatalog } from "./catalog.ts";
 import { Fleet } from "./fleet.ts";
@@ -8,6 +9,7 @@ import { createKnownEngine, type KnownEngine } from "./known-engine.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
 import { createMonitor, type Monitor } from "./monitor.ts";
 import type { Ports } from "./ports.ts";
+import { surveyModels } from "./survey.ts";
 
 export interface RuntimeOptions {
   readonly config: Config;
@@ -61,6 +63,12 @@ export class Runtime {
   /** What a command shows that only looks: plan a model by name. */
   async plan(model: string, signal: AbortSignal) {
     return await this.fleet.plan(await this.catalog.find(model), signal);
+  }
+
+  /** All models, what they are and where they would run; from what the probes saw last. */
+  async models(signal: AbortSignal): Promise<ModelListing> {
+    const { config, catalog, fleet, ports } = this;
+    return await surveyModels({ config, catalog, fleet, models: ports.models }, signal);
   }
 
   snapshot(): Snapshot {

@@ -2,7 +2,7 @@
 import { SynapticError, toOpenAi } from "../core/errors.ts";
 import { slotsPulse } from "../core/slots.ts";
 import type { Grant } from "../engine/admission.ts";
-import type { CatalogEntry } from "../engine/catalog.ts";
+import type { CatalogEntry } from "../engine/catalog-entry.ts";
 import type { RuntimeView } from "./runtime-view.ts";
 
 export interface Forwarding {

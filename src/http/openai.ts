@@ -3,7 +3,7 @@ import { type Context, Hono } from "hono";
 import type { RequestIdVariables } from "hono/request-id";
 import { SynapticError } from "../core/errors.ts";
 import { checkOpenAiRequest, type Dialect, readOpenAiBody } from "../core/openai-request.ts";
-import type { CatalogEntry } from "../engine/catalog.ts";
+import type { CatalogEntry } from "../engine/catalog-entry.ts";
 import { forward } from "./forward.ts";
 import { readBody } from "./guard.ts";
 import { refuseOtherMethods } from "./methods.ts";

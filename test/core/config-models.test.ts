@@ -97,14 +97,6 @@ describe("names", () => {
       'synaptic.models.settings.b.aliases[0]: expected a name of no other model, found "a", which is a name of a',
     );
   });
-
-  test("settings for a model that is no file are a warning, unless folders may hold it", () => {
-    const models = { files: { "llama:7b": "/a" }, settings: { "llama:7c": {} } };
-    expect(accepted({ synaptic: { models } }).warnings).toEqual([
-      'synaptic.models.settings["llama:7c"] has no effect: synaptic.models.files has no such model (did you mean llama:7b?)',
-    ]);
-    expect(accepted({ synaptic: { models: { ...models, dirs: ["/m"] } } }).warnings).toEqual([]);
-  });
 });
 
 describe("args and env that the planner owns", () => {

@@ -224,3 +224,31 @@ describe("the resolved configuration", () => {
     expect(warnings).toEqual(["/home/u/.synapticllamas.json does not exist: defaults apply"]);
   });
 });
+
+describe("Ollama's store", () => {
+  const modelsDir = (text: string) => ({ synaptic: { ollama: { modelsDir: text } } });
+
+  test("is searched for in the usual places when nobody names it", () => {
+    expect(accepted({}).ollama).toEqual({ modelsDir: null });
+    for (const empty of ["", " ", '""'])
+      expect(accepted({}, { env: { OLLAMA_MODELS: empty } }).ollama.modelsDir).toBeNull();
+  });
+
+  test("is what OLLAMA_MODELS says, quotes and blanks apart, before what the file says", () => {
+    for (const text of ["/data/o", ' "/data/o" ', "'/data/o'", "/data/o/"]) {
+      const { ollama, sources } = accepted(modelsDir("/other"), { env: { OLLAMA_MODELS: text } });
+      expect([ollama.modelsDir, sources["ollama.modelsDir"]]).toEqual(["/data/o", "OLLAMA_MODELS"]);
+    }
+  });
+
+  test("is a path of the file as any other", () => {
+    expect(accepted(modelsDir("~/o")).ollama.modelsDir).toBe("/home/u/o");
+    expect(accepted(modelsDir("o")).ollama.modelsDir).toBe("/home/u/o");
+    expect(accepted(modelsDir("D:\\ollama\\models")).ollama.modelsDir).toBe("D:\\ollama\\models");
+    expect(accepted(modelsDir("/o")).sources["ollama.modelsDir"]).toEndWith(": synaptic.ollama.modelsDir");
+  });
+
+  test("switches sharding on when the file names it, as other models do", () => {
+    expect([accepted({}).sharding, accepted(modelsDir("/o")).sharding]).toEqual([false, true]);
+  });
+});

@@ -37,11 +37,11 @@ describe("keyWarnings()", () => {
       m: { keepAlive: 1, pin: true, route: "pool", mmproj: "x", draft: "y", sampling: {}, fallback: "z" },
     };
     const [line, ...more] = keyWarnings({
-      synaptic: { ollama: {}, backends: [{ endpoint: "a", mac: "x" }], models: { settings } },
+      synaptic: { ollama: { nodes: [] }, backends: [{ endpoint: "a", mac: "x" }], models: { settings } },
     });
     expect(more).toEqual([]);
     expect(line).toStartWith("Not used yet in this version of synaptic: synaptic.");
-    for (const key of ["ollama", "backends[0].mac", ...Object.keys(settings.m)]) expect(line).toContain(key);
+    for (const key of ["ollama.nodes", "backends[0].mac", ...Object.keys(settings.m)]) expect(line).toContain(key);
   });
 
   test("stays short however many keys there are, and however long", () => {

@@ -1,6 +1,6 @@
 /** planInput(): the config's words and the backends as last seen, as the planner takes them. */
 import { describe, expect, test } from "bun:test";
-import { planInput } from "../../src/core/plan-input.ts";
+import { type PlannedModel, planInput } from "../../src/core/plan-input.ts";
 import type { BackendSnapshot } from "../../src/core/snapshot.ts";
 import { GIB } from "../../src/core/units.ts";
 import { ENGINE } from "../fakes/llama-port.ts";
@@ -29,10 +29,19 @@ const BACKENDS = [
   seen(3, { state: "unknown" }),
 ];
 
-function inputFor(own: Readonly<Record<string, unknown>> = {}) {
+const MODEL: PlannedModel = {
+  id: "m",
+  settingsId: "m",
+  contextSize: null,
+  args: [],
+  projector: null,
+  adapters: [],
+};
+
+function inputFor(own: Readonly<Record<string, unknown>> = {}, model: Partial<PlannedModel> = {}) {
   const rpcBackends = BACKENDS.map(({ endpoint }) => ({ host: endpoint.split(":")[0], port: 50052 }));
   return planInput({
-    model: "m",
+    model: { ...MODEL, ...model },
     path: "/models/m.gguf",
     config: accepted({ rpc_backends: rpcBackends, synaptic: own }),
     facts: modelOf(),
@@ -68,5 +77,32 @@ describe("planInput()", () => {
       placement: "spread",
     });
     expect(inputFor({ contextSize: 8192 }).options).toMatchObject({ contextSize: 8192, placement: "fewest" });
+  });
+
+  test("takes what the model brings along where the owner says nothing else", () => {
+    const file = { path: "/o/blobs/sha256-1", bytes: 5 };
+    const model = { contextSize: 2048, args: ["--temp", "0.6", "--top-k", "7"], projector: file, adapters: [file] };
+    expect(inputFor({}, model).options).toMatchObject({
+      contextSize: 2048,
+      extraArgs: ["--temp", "0.6", "--top-k", "7"],
+      projector: file,
+      adapters: [file],
+    });
+    expect(inputFor({ contextSize: 8192 }, model).options.contextSize).toBe(8192);
+    for (const flag of ["--temp", "--temperature"]) {
+      const settings = { m: { contextSize: 512, args: [flag, "1"] } };
+      expect(inputFor({ models: { settings } }, model).options).toMatchObject({
+        contextSize: 512,
+        extraArgs: ["--top-k", "7", flag, "1"],
+      });
+    }
+  });
+
+  test("takes settings under the name that the owner wrote", () => {
+    const settings = { Llama3: { parallel: 7 } };
+    expect(inputFor({ models: { settings } }, { settingsId: "Llama3" }).options).toMatchObject({
+      model: "m",
+      parallel: 7,
+    });
   });
 });

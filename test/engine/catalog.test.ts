@@ -1,9 +1,11 @@
 /** The catalog: what the config names comes first, folders after it, and a folder that fails hides nothing else. */
 import { describe, expect, test } from "bun:test";
 import { SynapticError } from "../../src/core/errors.ts";
+import type { StoredModel, StoreListing } from "../../src/core/stored-model.ts";
 import { createCatalog } from "../../src/engine/catalog.ts";
 import type { ModelFile, ModelPort } from "../../src/engine/ports.ts";
 import { accepted } from "../core/config-support.ts";
+import { createFakeClock } from "../fakes/clock.ts";
 import { createRecordedLog } from "../fakes/log.ts";
 
 interface Folder {
@@ -12,10 +14,12 @@ interface Folder {
   readonly error?: Error;
 }
 
+const NO_STORE: StoreListing = { models: [], problems: [] };
+
 function setUp(
   models: Readonly<Record<string, unknown>>,
   folders: Readonly<Record<string, Folder>> = {},
-  model?: string,
+  { model, store = NO_STORE }: { model?: string; store?: StoreListing } = {},
 ) {
   const log = createRecordedLog();
   const listed: string[] = [];
@@ -27,9 +31,11 @@ function setUp(
       if (error) throw error;
       return { models: found, incomplete };
     },
+    stored: async () => store,
   };
   const config = accepted({ ...(model !== undefined && { model }), synaptic: { models } });
-  return { log, listed, catalog: createCatalog({ models: port, log }, config) };
+  const clock = createFakeClock();
+  return { log, listed, clock, catalog: createCatalog({ models: port, log, clock }, config) };
 }
 
 const file = (id: string, folder = "/m"): ModelFile => ({ id, path: `${folder}/${id}.gguf` });
@@ -90,7 +96,7 @@ describe("find()", () => {
   });
 
   test("takes the preload's path as the preload gives it, and its name; a request may name no other path", async () => {
-    const { catalog } = setUp({ dirs: ["/m"] }, { "/m": { models: [file("a")] } }, "/models/Pre.GGUF");
+    const { catalog } = setUp({ dirs: ["/m"] }, { "/m": { models: [file("a")] } }, { model: "/models/Pre.GGUF" });
     expect(await catalog.find("/models/Pre.GGUF")).toMatchObject({ id: "Pre", path: "/models/Pre.GGUF" });
     expect((await catalog.find("Pre")).path).toBe("/models/Pre.GGUF");
     await expect(catalog.find("/m/a.gguf")).rejects.toMatchObject({ code: "model_not_found" });
@@ -110,7 +116,102 @@ describe("find()", () => {
 });
 
 test("a preload whose file name is taken by another file goes by its whole path", async () => {
-  const { catalog } = setUp({ files: { a: "/named/a.gguf" } }, {}, "/other/a.gguf");
+  const { catalog } = setUp({ files: { a: "/named/a.gguf" } }, {}, { model: "/other/a.gguf" });
   expect((await catalog.find("a")).path).toBe("/named/a.gguf");
   expect(await catalog.find("/other/a.gguf")).toMatchObject({ id: "/other/a", path: "/other/a.gguf" });
+});
+
+describe("models of Ollama's stores", () => {
+  const stored = (id: string, more: Partial<StoredModel> = {}): StoredModel => ({
+    ...{ id, store: "/o", digest: "d".repeat(64), path: `/o/blobs/${id}`, bytes: 5, projector: null, adapters: [] },
+    ...{ contextSize: null, args: [], notes: [], defect: null },
+    ...more,
+  });
+  const inStore = (...models: StoredModel[]) => ({ store: { models, problems: [] } });
+
+  test("are found by each spelling that Ollama takes for the same name", async () => {
+    const store = inStore(stored("Qwen3:latest"), stored("user/m:7b"), stored("hf.co/Org/R-GGUF:Q4_K_M"));
+    const { catalog } = setUp({}, {}, store);
+    const same = {
+      "Qwen3:latest": ["qwen3", "QWEN3:LATEST", "library/qwen3", "registry.ollama.ai/library/Qwen3:latest"],
+      "user/m:7b": ["user/m:7b", "User/M:7B", "registry.ollama.ai/user/m:7b"],
+      "hf.co/Org/R-GGUF:Q4_K_M": ["hf.co/org/r-gguf:q4_k_m", "https://hf.co/Org/R-GGUF:Q4_K_M"],
+    };
+    for (const [id, names] of Object.entries(same)) {
+      for (const name of [id, ...names]) expect((await catalog.find(name)).id).toBe(id);
+    }
+    for (const other of ["qwen3:8b", "user/m", "other/m:7b", "hf.co/Org/R-GGUF"]) {
+      await expect(catalog.find(other)).rejects.toMatchObject({ code: "model_not_found" });
+    }
+  });
+
+  test("come after files and folders of the same id, whose case counts", async () => {
+    const { catalog } = setUp({ files: { llama3: "/named/llama3.gguf" } }, {}, inStore(stored("llama3:latest")));
+    expect((await catalog.find("llama3")).path).toBe("/named/llama3.gguf");
+    expect((await catalog.find("Llama3")).id).toBe("llama3:latest");
+    expect((await catalog.list()).map(({ id }) => id)).toEqual(["llama3", "llama3:latest"]);
+  });
+
+  test("have the settings and aliases that the config gives under any spelling", async () => {
+    const settings = { Llama3: { aliases: ["gpt-4o"], contextSize: 512 } };
+    const { catalog, log } = setUp({ settings }, {}, inStore(stored("llama3:latest")));
+    expect(await catalog.find("gpt-4o")).toMatchObject({ id: "llama3:latest", settingsId: "Llama3" });
+    expect(log.lines()).toEqual([]);
+  });
+
+  test("are listed when damaged, but not as usable, and a request says why and what to do", async () => {
+    const defect = { reason: "the download of its weights is not finished", hint: "`ollama pull m` goes on with it" };
+    const { catalog } = setUp({}, {}, inStore(stored("m:latest", { defect }), stored("n:latest")));
+    expect((await catalog.survey()).entries.map(({ id }) => id)).toEqual(["m:latest", "n:latest"]);
+    expect((await catalog.list()).map(({ id }) => id)).toEqual(["n:latest"]);
+    await expect(catalog.find("m")).rejects.toMatchObject({
+      code: "model_unreadable",
+      message: "Cannot load m:latest: the download of its weights is not finished",
+      hint: "`ollama pull m` goes on with it",
+      param: "model",
+    });
+  });
+
+  test("come and go without a restart: a new one at once, a removed one within two seconds", async () => {
+    const listing = { models: [stored("a:latest")], problems: [] };
+    const { catalog, clock } = setUp({}, {}, { store: listing });
+    expect((await catalog.find("a")).id).toBe("a:latest");
+    listing.models = [stored("b:latest")];
+    expect((await catalog.find("a")).id).toBe("a:latest");
+    expect((await catalog.find("b")).id).toBe("b:latest");
+    listing.models = [];
+    await clock.advance(2_000);
+    await expect(catalog.find("b")).rejects.toMatchObject({ code: "model_not_found" });
+  });
+
+  test("are repaired without a restart, since a damaged one is looked at again", async () => {
+    const listing = { models: [stored("a:latest", { defect: { reason: "r", hint: "h" } })], problems: [] };
+    const { catalog } = setUp({}, {}, { store: listing });
+    await expect(catalog.find("a")).rejects.toMatchObject({ code: "model_unreadable" });
+    listing.models = [stored("a:latest")];
+    expect((await catalog.find("a")).id).toBe("a:latest");
+  });
+
+  test("that nobody can see are spoken of where a model is not found", async () => {
+    const problem = { reason: "Cannot read the Ollama store /o", hint: "`sudo usermod -aG ollama $USER`" };
+    const { catalog, log } = setUp({ files: { a: "/m/a.gguf" } }, {}, { store: { models: [], problems: [problem] } });
+    await expect(catalog.find("b")).rejects.toMatchObject({
+      hint: "known here: a; Cannot read the Ollama store /o: `sudo usermod -aG ollama $USER`",
+    });
+    await catalog.list();
+    expect(log.lines()).toEqual(["warn Cannot read the Ollama store /o: `sudo usermod -aG ollama $USER`"]);
+  });
+});
+
+test("settings for a model that is nowhere are warned of once, with the nearest name", async () => {
+  const settings = { "llama:7c": { parallel: 1 }, b: { parallel: 2 } };
+  const { catalog, log } = setUp(
+    { files: { "llama:7b": "/a" }, settings, dirs: ["/m"] },
+    { "/m": { models: [file("b")] } },
+  );
+  await catalog.list();
+  await catalog.list();
+  expect(log.lines()).toEqual([
+    'warn synaptic.models.settings["llama:7c"] has no effect: there is no such model (did you mean llama:7b?)',
+  ]);
 });

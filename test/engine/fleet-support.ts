@@ -1,7 +1,7 @@
 /** A fleet over scripted backends, with models in memory and an engine that loads as planned. */
 import type { Config } from "../../src/core/config-types.ts";
 import type { ModelFacts } from "../../src/core/model.ts";
-import type { CatalogEntry } from "../../src/engine/catalog.ts";
+import { type CatalogEntry, fileEntry } from "../../src/engine/catalog-entry.ts";
 import { Fleet } from "../../src/engine/fleet.ts";
 import { createKnownEngine } from "../../src/engine/known-engine.ts";
 import { createMonitor } from "../../src/engine/monitor.ts";
@@ -20,7 +20,8 @@ export const NEVER = new AbortController().signal;
 export const THREE = ["10.0.0.1:50052", "10.0.0.2:50052", "10.0.0.3:50052"] as const;
 
 export function entry(id: string): CatalogEntry {
-  return { id, path: `/models/${id}.gguf`, aliases: [] };
+  const origin = { kind: "folder", where: "/models" } as const;
+  return fileEntry({ id, path: `/models/${id}.gguf` }, { origin, config: configOf({}) });
 }
 
 export interface FleetWorld {
@@ -47,6 +48,7 @@ export function portsOf(models: Readonly<Record<string, ModelFacts>>) {
         return { path, facts: models[id] ?? modelOf() };
       },
       list: async () => ({ models: [], incomplete: null }),
+      stored: async () => ({ models: [], problems: [] }),
     },
     random: { token: () => "secret" },
   };

@@ -42,6 +42,8 @@ export function createFakeLease(endpoints: readonly Endpoint[]): FakeLease {
   return lease;
 }
 
+const unused = () => Promise.reject(new Error("unused"));
+
 /** Nothing is prepared, loaded or said before the test says so, unless `prepare` is given. */
 export function setUp(prepare?: (signal: AbortSignal) => Promise<Prepared>) {
   const llama = new FakeLlama();
@@ -56,7 +58,7 @@ export function setUp(prepare?: (signal: AbortSignal) => Promise<Prepared>) {
     llama,
     http: llama,
     rpc: { probe: rpc.probe.bind(rpc), openSentinel: rpc.openSentinel.bind(rpc) },
-    models: { read: () => Promise.reject(new Error("unused")), list: () => Promise.reject(new Error("unused")) },
+    models: { read: unused, list: unused, stored: unused },
     random: { token: () => "secret" },
   };
   const prepareNow = async (): Promise<Prepared> => {

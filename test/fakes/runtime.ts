@@ -3,7 +3,7 @@ import type { ConfigInput } from "../../src/core/config-sources.ts";
 import type { Config } from "../../src/core/config-types.ts";
 import { SynapticError } from "../../src/core/errors.ts";
 import { createAdmission } from "../../src/engine/admission.ts";
-import type { CatalogEntry } from "../../src/engine/catalog.ts";
+import { type CatalogEntry, fileEntry } from "../../src/engine/catalog-entry.ts";
 import { createMetrics, type RequestRecord } from "../../src/engine/metrics.ts";
 import type { Clock, HttpRequest } from "../../src/engine/ports.ts";
 import type { RuntimeView } from "../../src/http/runtime-view.ts";
@@ -72,7 +72,9 @@ export function createFakeRuntime(options: FakeRuntimeOptions): FakeRuntime {
   const admission = createAdmission(clock, () => {
     for (const resolve of idle.splice(0)) resolve();
   });
-  const entries: CatalogEntry[] = ["m", ...(options.models ?? [])].map((id) => ({ id, path: `/m/${id}`, aliases: [] }));
+  const entries: CatalogEntry[] = ["m", ...(options.models ?? [])].map((id) =>
+    fileEntry({ id, path: `/m/${id}` }, { origin: { kind: "folder", where: "/m" }, config: testConfig(options) }),
+  );
   let loaded = options.loaded ?? true;
   let granted = 0;
   let process = { gone: new AbortController(), why: null as SynapticError | null };
@@ -100,6 +102,7 @@ export function createFakeRuntime(options: FakeRuntimeOptions): FakeRuntime {
     slots: '[{"id":0,"is_processing":false}]',
     catalog: {
       list: () => Promise.resolve(entries),
+      survey: () => Promise.resolve({ entries, problems: [] }),
       async find(name) {
         const entry = entries.find(({ id }) => id === name);
         if (entry) return entry;
@@ -140,6 +143,7 @@ export function createFakeRuntime(options: FakeRuntimeOptions): FakeRuntime {
       if (runtime.plannedAs) return runtime.plannedAs;
       throw new SynapticError("does_not_fit", "Cannot place m: needs 2 GiB, 1 GiB free");
     },
+    models: async () => ({ models: [], problems: [] }),
     log,
     records,
     busy: admission.busy,

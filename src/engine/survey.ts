@@ -1,0 +1,80 @@
+/** All models with what they are and where they would run now: reads their headers, and plans from what was last seen. */
+import type { Config } from "../core/config-types.ts";
+import { SynapticError, wrapError } from "../core/errors.ts";
+import type { Defect } from "../core/loadable.ts";
+import {
+  factsFor,
+  type ListedModel,
+  type ModelListing,
+  nowhere,
+  type Outlook,
+  outlookOf,
+} from "../core/model-listing.ts";
+import type { Catalog } from "./catalog.ts";
+import type { CatalogEntry } from "./catalog-entry.ts";
+import type { Fleet } from "./fleet.ts";
+import type { ModelPort, ReadModel } from "./ports.ts";
+
+export interface Surveyed {
+  readonly config: Config;
+  readonly catalog: Catalog;
+  readonly fleet: Pick<Fleet, "planAsSeen" | "snapshot">;
+  readonly models: ModelPort;
+}
+
+/** Headers read at the same time. */
+const AT_ONCE = 4;
+
+/** The damaged ones too, each with its reason; rejects with the signal's reason alone. */
+export async function surveyModels(surveyed: Surveyed, signal: AbortSignal): Promise<ModelListing> {
+  const { entries, problems } = await surveyed.catalog.survey();
+  const models: ListedModel[] = [];
+  for (let at = 0; at < entries.length; at += AT_ONCE) {
+    const some = entries.slice(at, at + AT_ONCE);
+    models.push(...(await Promise.all(some.map((entry) => listOne(surveyed, entry, signal)))));
+  }
+  return { models, problems };
+}
+
+async function listOne(surveyed: Surveyed, entry: CatalogEntry, signal: AbortSignal): Promise<ListedModel> {
+  const { id, aliases, origin, digest, path, bytes, notes } = entry;
+  const read = entry.defect ?? (await readEntry(surveyed, entry, signal));
+  const isRead = "facts" in read;
+  const outlook = isRead ? await outlookFor(surveyed, entry, signal) : nowhere("", []);
+  return {
+    ...{ id, aliases, origin, digest, path, notes },
+    ...factsFor(isRead ? read.facts : null, bytes),
+    ...outlook,
+    defect: isRead ? null : read,
+  };
+}
+
+async function readEntry(
+  { models }: Surveyed,
+  { path }: CatalogEntry,
+  signal: AbortSignal,
+): Promise<ReadModel | Defect> {
+  try {
+    return await models.read(path, { signal });
+  } catch (error) {
+    signal.throwIfAborted();
+    const { message, hint } = wrapError("model_unreadable", `Cannot read model ${path}`, error);
+    return { reason: message.replace(`Cannot read model ${path}: `, ""), hint: hint ?? "see its file" };
+  }
+}
+
+/** Of a model that is loaded, where it lies; else where it would. */
+async function outlookFor({ config, fleet }: Surveyed, entry: CatalogEntry, signal: AbortSignal): Promise<Outlook> {
+  const loaded = fleet.snapshot().find(({ model, state }) => model === entry.id && state === "ready")?.plan;
+  if (loaded) return outlookOf({ ok: true, plan: loaded }, true);
+  if (!config.sharding) return nowhere("model sharding is switched off", ["set model_sharding_enabled to true"]);
+  try {
+    const { result } = await fleet.planAsSeen(entry, signal);
+    return outlookOf(result, false);
+  } catch (error) {
+    signal.throwIfAborted();
+    // Without an engine nothing runs, and the listing is useful all the same.
+    const { message, hint } = error instanceof SynapticError ? error : wrapError("internal", "Cannot plan", error);
+    return nowhere(message, hint === undefined ? [] : [hint]);
+  }
+}
