@@ -7,6 +7,7 @@ import { checkCommand } from "./check.ts";
 import { configSchemaCommand } from "./config.ts";
 import type { Host } from "./host.ts";
 import { backendsCommand, planCommand, statusCommand } from "./look.ts";
+import { modelsCommand } from "./models.ts";
 import { proveCommand } from "./prove.ts";
 import { serveCommand } from "./serve.ts";
 
@@ -27,6 +28,7 @@ Examples:
   synaptic                                 serve what ~/.synapticllamas.json describes
   synaptic --config cluster.json           serve what that file describes
   synaptic backends                        are all rpc-servers up, and what is free there?
+  synaptic models                          what have I, and where would it run?
   synaptic plan my-model                   where would its layers go, and does it fit?
   synaptic prove ./m.gguf --out proof.md   load it, let it speak, and prove the sharding`;
 
@@ -71,6 +73,9 @@ function createProgram(given: Host, finish: (code: number) => void): Command {
   });
   command("backends", "probe the RPC backends").action(async () => finish(await backendsCommand(host, await look())));
   command("status", "what a running synaptic does").action(async () => finish(await statusCommand(host, await look())));
+  command("models", "all models: what they are, where they would run, and what is wrong with the others").action(
+    async () => finish(await modelsCommand(host, await look())),
+  );
   command("plan <model>", "which layers would go where, and the exact llama-server command").action(
     async (model: string) => finish(await planCommand(host, { ...(await look()), model })),
   );

@@ -37,10 +37,17 @@ async function tellWhatIsServed({ config, catalog, ports: { log } }: Runtime): P
   if (config.sharding && config.backends.length === 0) {
     log.warn("No backends are configured: list your rpc-servers under rpc_backends in the config");
   }
-  const ids = (await catalog.list()).map(({ id }) => id);
+  const { entries } = await catalog.survey();
+  const ids = entries.filter(({ defect }) => defect === null).map(({ id }) => id);
   const more = ids.length > SHOWN_MODELS ? ` and ${ids.length - SHOWN_MODELS} more` : "";
   if (ids.length > 0) log.info(`serves ${ids.slice(0, SHOWN_MODELS).join(", ")}${more}`);
-  else log.warn("No models are configured: name GGUF files under synaptic.models.files, or folders under models.dirs");
+  else
+    log.warn(
+      "No models: `ollama pull` one, or name GGUF files under synaptic.models.files or folders under models.dirs",
+    );
+  const damaged = entries.filter(({ defect }) => defect !== null).length;
+  if (damaged > 0)
+    log.warn(`${damaged} ${damaged === 1 ? "model" : "models"} cannot be used: \`synaptic models\` says why`);
 }
 
 function untilStopped(stopping: AbortSignal): Promise<void> {

@@ -49,6 +49,7 @@ export function synapticRoutes(view: RuntimeView): Hono {
     const { layers: _, ...summary } = facts;
     return context.json({ ...result.plan, command, facts: summary });
   });
+  app.get("/models", async (context) => context.json(await view.models(context.req.raw.signal)));
   app.post("/models/load", async (context) => {
     const entry = await view.catalog.find(await readModel(context.req.raw));
     const grant = await view.fleet.acquire(entry, context.req.raw.signal);

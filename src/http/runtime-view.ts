@@ -16,4 +16,5 @@ export interface RuntimeView {
   readonly metrics: Metrics;
   snapshot(): Snapshot;
   plan: Runtime["plan"];
+  models: Runtime["models"];
 }

@@ -24,7 +24,7 @@ describe("words", () => {
   test.each([["--help"], ["-h"], ["help"]])("%s prints all commands on stdout and exits with 0", async (word) => {
     const { code, stdout, stderr } = await lab.run([word]);
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
-    for (const command of ["serve", "check", "backends", "status", "plan <model>", "prove", "config"]) {
+    for (const command of ["serve", "check", "backends", "status", "models", "plan <model>", "prove", "config"]) {
       expect(stdout).toContain(`\n  ${command} `);
     }
   });

@@ -16,7 +16,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
 export interface RunOptions {
   /** Path of a config file; `{}` of the lab's own when left out. */
   readonly config?: string | undefined;
-  /** Beside the lab's: PATH, an empty HOME, and the llama-server that was found. Undefined takes one away. */
+  /** Beside the lab's: PATH, an empty HOME, an empty Ollama store, and the llama-server that was found. Undefined takes one away. */
   readonly env?: Environment;
   readonly cwd?: string;
 }
@@ -33,6 +33,8 @@ export interface Lab extends AsyncDisposable {
   readonly folder: string;
   /** HOME of all that runs here: an empty folder. */
   readonly home: string;
+  /** The Ollama store that all which runs here finds: empty. */
+  readonly ollamaModels: string;
   /** The real llama-server. */
   readonly llamaServer: string;
   /** The path of a reciting model; made once for all labs that are open. */
@@ -63,7 +65,15 @@ export async function openLab(): Promise<Lab> {
   const home = join(folder, "home");
   mkdirSync(home);
   const llamaServer = findLlamaServer({ env: process.env }).path;
-  const environment: Environment = { PATH: process.env.PATH, HOME: home, LLAMA_SERVER_PATH: llamaServer };
+  // An empty store, so that nobody's own Ollama is looked into.
+  const ollamaModels = join(folder, "ollama");
+  mkdirSync(join(ollamaModels, "manifests"), { recursive: true });
+  const environment: Environment = {
+    PATH: process.env.PATH,
+    HOME: home,
+    LLAMA_SERVER_PATH: llamaServer,
+    OLLAMA_MODELS: ollamaModels,
+  };
   const running: { stop(): Promise<void> }[] = [];
   const coordinators: number[] = [];
   let configs = 0;
@@ -95,6 +105,7 @@ export async function openLab(): Promise<Lab> {
   return {
     folder,
     home,
+    ollamaModels,
     llamaServer,
     model: makeModel,
     backend,

@@ -117,6 +117,13 @@ describe("/synaptic", () => {
     expect(await errorOf(response)).toMatchObject({ code: "no_backends", message: "None is up (start one)" });
   });
 
+  test("models is the listing, damaged ones included", async () => {
+    const { request, runtime } = setStage(recite);
+    const listing = { models: [], problems: [{ reason: "Cannot read the Ollama store /o", hint: "join its group" }] };
+    runtime.models = async () => listing;
+    expect(await (await request("/synaptic/models")).json()).toEqual(listing);
+  });
+
   test("load waits until the model is ready, and holds nothing afterwards", async () => {
     const { request, runtime } = setStage(recite, { loaded: false });
     const pending = request("/synaptic/models/load", post('{"model":"m"}'));
