@@ -43,7 +43,18 @@ function describeUnknown(
 }
 
 /** A key of ours written at the top level is a likely slip. */
-const OWN_KEYS = ["listen", "llamaServer", "contextSize", "parallel", "kvType", "placement", "models", "probe", "keys"];
+const OWN_KEYS = [
+  "listen",
+  "llamaServer",
+  "contextSize",
+  "parallel",
+  "kvType",
+  "placement",
+  "models",
+  "ollama",
+  "probe",
+  "keys",
+];
 
 function isLater(path: Path, key: string): boolean {
   const [top, section, part] = path;

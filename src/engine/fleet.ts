@@ -161,6 +161,7 @@ export class Fleet {
           plan.backends.map(({ endpoint }) => endpoint),
           entry.id,
         );
+        if (entry.notes.length > 0) this.#ports.log.info(`${entry.id}: ${entry.notes.join("; ")}`);
         return { plan, facts, lease, enginePath: engine.path, env: settingsFor(config, entry.settingsId).env };
       }
       const idle = this.#idle(entry.id);

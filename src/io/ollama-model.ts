@@ -1,46 +1,18 @@
 /** One model of an Ollama store: its manifest and small layers read, its blobs held against what they should be. */
-import { readFile, stat } from "node:fs/promises";
+import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { SynapticError } from "../core/errors.ts";
 import type { Defect } from "../core/loadable.ts";
-import {
-  blobNames,
-  type OllamaConfig,
-  type OllamaLayer,
-  type OllamaManifest,
-  type OllamaParts,
-  parseConfig,
-  parseManifest,
-  partsOf,
-  pullAgain,
-} from "../core/ollama-manifest.ts";
-import { NO_PARAMS, type OllamaParams, parseParams } from "../core/ollama-params.ts";
+import { blobNames, type OllamaLayer, partsOf, pullAgain } from "../core/ollama-manifest.ts";
 import type { SideFile } from "../core/plan-types.ts";
 import type { StoredModel } from "../core/stored-model.ts";
 import { formatBytes } from "../core/units.ts";
+import { Damage, type ManifestFile, type ReadManifest } from "./ollama-manifest-file.ts";
 import { denied, isDenied } from "./ollama-places.ts";
 
-/** The manifest of a safetensors model names each of its thousands of tensors. */
-const MAX_MANIFEST_BYTES = 16 * 1024 ** 2;
-const MAX_SMALL_BYTES = 1024 ** 2;
-
-export interface ManifestFile {
-  readonly id: string;
-  readonly store: string;
-  readonly path: string;
-}
-
-/** What can be wrong with a model, thrown to end its reading early. */
-class Damage extends Error {
-  readonly defect: Defect;
-  constructor(reason: string, hint: string) {
-    super(reason);
-    this.defect = { reason, hint };
-  }
-}
-
-/** Looks into GGUF headers; both reject with `model_unreadable` when that fails. */
+/** Looks into files; into GGUF headers both reject with `model_unreadable` when that fails. */
 export interface Inspector {
+  manifest(file: ManifestFile): Promise<ReadManifest>;
   /** Rejects also when llama-server could not load the model. */
   model(path: string): Promise<unknown>;
   /** Why llama-server would not take a projector; null when it would. */
@@ -79,9 +51,10 @@ type Usable = Pick<StoredModel, "projector" | "adapters" | "contextSize" | "args
 
 async function readParts(file: ManifestFile, known: Known, inspector: Inspector): Promise<Usable> {
   const { id, store } = file;
-  const manifest = await readManifest(file, known);
+  const { digest, manifest, config, params } = await inspector.manifest(file);
+  known.digest = digest;
   known.bytes = [manifest.config, ...manifest.layers].reduce((sum, layer) => sum + (layer?.bytes ?? 0), 0);
-  const result = partsOf(manifest, await readConfig(store, manifest), id);
+  const result = partsOf(manifest, config, id);
   if (!result.ok) throw new Damage(result.defect.reason, result.defect.hint);
   const { parts } = result;
   const check = (layer: OllamaLayer, what: string): Promise<SideFile> => checkBlob(layer, { id, store, what });
@@ -92,7 +65,6 @@ async function readParts(file: ManifestFile, known: Known, inspector: Inspector)
   const adapters: SideFile[] = [];
   for (const layer of parts.adapters) adapters.push(await check(layer, "adapter"));
   refuseCommas(adapters);
-  const params = await readParams(store, parts);
   return {
     projector: flaw === null ? projector : null,
     adapters,
@@ -100,37 +72,6 @@ async function readParts(file: ManifestFile, known: Known, inspector: Inspector)
     args: params.args,
     notes: [...parts.notes, ...params.notes, ...(flaw === null ? [] : [`images are not understood: ${flaw}`])],
   };
-}
-
-async function readManifest({ id, path }: ManifestFile, known: Known): Promise<OllamaManifest> {
-  const { size } = await stat(path);
-  if (size > MAX_MANIFEST_BYTES) throw new Damage("its manifest is larger than 16 MiB", pullAgain(id));
-  const bytes = await readFile(path);
-  known.digest = new Bun.CryptoHasher("sha256").update(bytes).digest("hex");
-  const result = parseManifest(bytes.toString("utf8"));
-  if (!result.ok) throw new Damage(result.reason, pullAgain(id));
-  return result.manifest;
-}
-
-/** Null when it cannot be read: a damaged one keeps no GGUF file from being loaded. */
-async function readConfig(store: string, { config }: OllamaManifest): Promise<OllamaConfig | null> {
-  const text = config && (await readSmallBlob(store, config));
-  return text === null ? null : parseConfig(text);
-}
-
-async function readParams(store: string, { params }: OllamaParts): Promise<OllamaParams> {
-  if (!params) return NO_PARAMS;
-  const text = await readSmallBlob(store, params);
-  return text === null ? { ...NO_PARAMS, notes: ["its params layer is missing; defaults apply"] } : parseParams(text);
-}
-
-async function readSmallBlob(store: string, layer: OllamaLayer): Promise<string | null> {
-  for (const name of blobNames(layer)) {
-    const path = join(store, "blobs", name);
-    const found = await stat(path).catch(() => null);
-    if (found?.isFile() && found.size <= MAX_SMALL_BYTES) return await readFile(path, "utf8").catch(() => null);
-  }
-  return null;
 }
 
 interface BlobOf {

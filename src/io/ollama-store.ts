@@ -1,4 +1,5 @@
 /** Lists the models of Ollama's stores, straight from their files: Ollama itself need not run. */
+import type { Dirent } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { type Defect, projectorDefect } from "../core/loadable.ts";
@@ -9,6 +10,7 @@ import { withinDeadline } from "./disk-deadline.ts";
 import { readGgufHeader } from "./gguf-file.ts";
 import { HeaderMemory } from "./header-memory.ts";
 import type { ModelReader } from "./model-reader.ts";
+import { ManifestReader } from "./ollama-manifest-file.ts";
 import { type Inspector, readStoredModel } from "./ollama-model.ts";
 import { denied, findStores, isDenied, type Machine } from "./ollama-places.ts";
 
@@ -28,15 +30,18 @@ const MAX_ENTRIES = 50_000;
 const PATIENCE_MS = 4_000;
 
 /**
- * Makes the lister of stores: the one that is named, or those found in the usual places. Each listing reads all folders,
- * manifests and blob sizes anew, so that what Ollama pulled or removed shows at once; only headers are remembered.
+ * Makes the lister of stores: the one that is named, or those found in the usual places. Each listing looks at all
+ * folders, files and their sizes anew, so that what Ollama pulled or removed shows at once; what manifests and headers say
+ * is remembered for as long as their files stay the same.
  */
 export function createStoreLister({ machine, reader, patienceMs = PATIENCE_MS }: StoreOptions): ListStored {
+  const manifests = new ManifestReader();
   const projectors = new HeaderMemory(async (path) => projectorDefect(await readGgufHeader(path)));
   const list = async (modelsDir: string | null, signal: AbortSignal): Promise<StoreListing> => {
     const { promise: timeUp, resolve } = Promise.withResolvers<null>();
     const timer = setTimeout(resolve, patienceMs, null);
     const inspector: Inspector = {
+      manifest: (file) => manifests.read(file),
       model: (path) => reader.glance(path, timeUp),
       projector: (path) => projectors.ask(path, timeUp),
     };
@@ -86,18 +91,15 @@ async function walk(store: string, signal: AbortSignal): Promise<Walked> {
   const problems: Defect[] = [];
   let seen = 0;
   const enter = async (folder: string, parts: readonly string[]): Promise<void> => {
-    for (const name of await namesIn(folder, problems)) {
+    for (const entry of await entriesOf(folder, problems)) {
       signal.throwIfAborted();
       if (++seen > MAX_ENTRIES || manifests.length >= MAX_MODELS) return;
+      const { name } = entry;
       if (name.startsWith(".")) continue;
       const path = join(folder, name);
-      const kind = await kindOf(path);
-      if (kind === "denied") {
-        problems.push(await hidden(folder, path));
-        return;
-      }
-      if (parts.length < LEVELS - 1 && kind === "folder") await enter(path, [...parts, name]);
-      if (parts.length === LEVELS - 1 && kind === "file") manifests.push(manifestAt(path, [...parts, name]));
+      const { isFile, isFolder } = await kindOf(entry, path);
+      if (parts.length < LEVELS - 1 && isFolder) await enter(path, [...parts, name]);
+      if (parts.length === LEVELS - 1 && isFile) manifests.push(manifestAt(path, [...parts, name]));
     }
   };
   await enter(join(store, "manifests"), []);
@@ -110,30 +112,25 @@ async function walk(store: string, signal: AbortSignal): Promise<Walked> {
   return { manifests, problems };
 }
 
-async function namesIn(folder: string, problems: Defect[]): Promise<readonly string[]> {
+async function entriesOf(folder: string, problems: Defect[]): Promise<readonly Dirent[]> {
   try {
-    return (await readdir(folder)).toSorted();
+    const entries = await readdir(folder, { withFileTypes: true });
+    return entries.toSorted((a, b) => (a.name < b.name ? -1 : 1));
   } catch (error) {
-    if (isDenied(error)) problems.push(await hidden(folder, folder));
+    if (isDenied(error)) {
+      const { reason, hint } = await denied(folder);
+      problems.push({ reason: `Cannot list the Ollama models below ${folder}: ${reason}`, hint });
+    }
     // What has gone meanwhile was removed.
     return [];
   }
 }
 
-/** Models below `folder` may stay unknown, since `path` cannot be looked at. */
-async function hidden(folder: string, path: string): Promise<Defect> {
-  const { reason, hint } = await denied(path);
-  return { reason: `Cannot list the Ollama models below ${folder}: ${reason}`, hint };
-}
-
-async function kindOf(path: string): Promise<"folder" | "file" | "other" | "denied"> {
-  try {
-    const found = await stat(path);
-    if (found.isDirectory()) return "folder";
-    return found.isFile() ? "file" : "other";
-  } catch (error) {
-    return isDenied(error) ? "denied" : "other";
-  }
+/** Links are followed; one that leads nowhere is neither. Some file systems tell no kind without being asked. */
+async function kindOf(entry: Dirent, path: string): Promise<{ readonly isFile: boolean; readonly isFolder: boolean }> {
+  const isTold = entry.isFile() || entry.isDirectory();
+  const found = isTold ? entry : await stat(path).catch(() => null);
+  return { isFile: found?.isFile() ?? false, isFolder: found?.isDirectory() ?? false };
 }
 
 function manifestAt(path: string, parts: readonly string[]): FoundManifest {

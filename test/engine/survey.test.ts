@@ -84,8 +84,13 @@ describe("models()", () => {
   test("says where a loaded model lies, and loads it with what its Ollama params say", async () => {
     const args = ["--temp", "0.6"];
     const projector = { path: "/o/eyes", bytes: 7 };
-    const tagged = stored("tagged:latest", { contextSize: 1024, args, projector });
-    const { runtime, rows, clock, llama } = await setUp({ stored: [tagged] });
+    const tagged = stored("tagged:latest", {
+      contextSize: 1024,
+      args,
+      projector,
+      notes: ["its draft model is not used"],
+    });
+    const { runtime, rows, clock, llama, log } = await setUp({ stored: [tagged] });
     expect((await rows())["tagged:latest"]).toMatchObject({ contextSize: 1024, where: "10.0.0.1:50052", bytes: 5 });
     const grant = await advanceUntil(clock, runtime.fleet.acquire(await runtime.catalog.find("tagged"), NEVER));
     grant.release();
@@ -93,6 +98,7 @@ describe("models()", () => {
     expect([child?.valueOf("--temp"), child?.valueOf("--mmproj"), child?.valueOf("--ctx-size")]).toEqual([
       ...["0.6", "/o/eyes", "1024"],
     ]);
+    expect(log.lines()).toContain("info tagged:latest: its draft model is not used");
     expect((await rows())["tagged:latest"]?.where).toBe("loaded on 10.0.0.1:50052");
     await runtime.close();
   });
