@@ -1,5 +1,6 @@
 /** What a plan is made of and what it looks like (design.md section 8). Types only. */
 import type { ModelFacts } from "./model.ts";
+import type { Speed } from "./speed.ts";
 import type { Endpoint } from "./units.ts";
 
 export type DeviceKind = "cpu" | "accelerator";
@@ -33,6 +34,8 @@ export interface BackendFacts {
   readonly layers?: number;
   /** Larger is used earlier. */
   readonly priority?: number;
+  /** Absent until it has been measured: its kind of device stands for it then. */
+  readonly speed?: Speed;
 }
 
 /** A file beside the model's own that llama-server is given. */

@@ -1,6 +1,7 @@
 /** The one read model: what `/synaptic/status`, the commands and the metrics render. Types only. */
 import type { DeviceFacts, LocalDevice, Plan } from "./plan-types.ts";
 import type { Proof } from "./proof.ts";
+import type { Speed } from "./speed.ts";
 import type { Endpoint } from "./units.ts";
 
 export type BackendState = "unknown" | "up" | "busy" | "leased" | "down" | "incompatible";
@@ -20,6 +21,8 @@ export interface BackendSnapshot {
   readonly devices: readonly DeviceFacts[];
   /** The model whose coordinator holds it. */
   readonly lease: string | null;
+  /** Absent until it has been measured. */
+  readonly speed?: Speed;
 }
 
 export interface CoordinatorSnapshot {
