@@ -4,6 +4,7 @@ import { cpus, release } from "node:os";
 import { dirname, join } from "node:path";
 import { describeError, exitCode, fromUnknown, SynapticError } from "../src/core/errors.ts";
 import { benchPlan } from "./bench-plan.ts";
+import { benchProbes } from "./bench-probes.ts";
 import { benchMemory, benchStart, benchVersion } from "./bench-process.ts";
 import { benchReserve } from "./bench-reserve.ts";
 import { benchRealStreams, benchSyntheticStreams } from "./bench-streams.ts";
@@ -59,6 +60,7 @@ async function sectionsOf(sandbox: Sandbox, binary: string, llama: Llama): Promi
     { name: "memory", title: "Memory at rest, nothing loaded", measure: () => benchMemory(bench) },
     { name: "version", title: "The shortest run", measure: () => benchVersion(bench) },
     { name: "plan", title: "One plan", measure: async () => benchPlan() },
+    { name: "probes", title: "A thousand backends", measure: () => benchProbes(bench) },
     { name: "reserve", title: "Compute reserve: planned / seen", measure: () => benchReserve(bench) },
   ];
 }

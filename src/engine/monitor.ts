@@ -65,13 +65,13 @@ export class Monitor {
   readonly #listeners = new Set<BackendListener>();
   readonly #leases = new Set<Lease>();
   #engine: EngineProtocol | null = null;
-  #snapshot: readonly BackendSnapshot[];
+  /** Null when something has changed since: with many backends each probe changes something, and few look. */
+  #snapshot: readonly BackendSnapshot[] | null = null;
 
   constructor(ports: MonitorPorts, options: MonitorOptions) {
     this.#ports = ports;
     this.#options = options;
     this.#entries = new Map(options.backends.map((endpoint) => [endpoint, newEntry(endpoint, ports)]));
-    this.#snapshot = this.#views();
   }
 
   /** Settles once every backend has been probed, or `stop()` was called. */
@@ -132,6 +132,7 @@ export class Monitor {
   }
 
   snapshot(): readonly BackendSnapshot[] {
+    this.#snapshot ??= Object.freeze([...this.#entries.values()].map((entry) => entry.view));
     return this.#snapshot;
   }
 
@@ -191,18 +192,14 @@ export class Monitor {
     const before = entry.view;
     entry.health = health;
     entry.view = viewBackend(entry.endpoint, health, entry.address);
-    this.#snapshot = this.#views();
+    this.#snapshot = null;
     entry.announce(health, this.#engine);
-    if (isNews(before, entry.view)) for (const listener of this.#listeners) listener(this.#snapshot);
+    if (isNews(before, entry.view)) for (const listener of this.#listeners) listener(this.snapshot());
   }
 
   #rules(entry: Entry): HealthRules {
     const { failures, successes } = this.#options;
     return { nowMs: this.#ports.clock.now(), failures, successes, engine: this.#engine, endpoint: entry.endpoint };
-  }
-
-  #views(): readonly BackendSnapshot[] {
-    return Object.freeze([...this.#entries.values()].map((entry) => entry.view));
   }
 
   #entry(endpoint: Endpoint): Entry {
