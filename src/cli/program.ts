@@ -6,6 +6,7 @@ import { nearest } from "../core/nearest.ts";
 import { checkCommand } from "./check.ts";
 import { configSchemaCommand } from "./config.ts";
 import type { Host } from "./host.ts";
+import { loadCommand, unloadCommand } from "./load.ts";
 import { backendsCommand, planCommand, statusCommand } from "./look.ts";
 import { modelsCommand } from "./models.ts";
 import { proveCommand } from "./prove.ts";
@@ -87,6 +88,12 @@ function createProgram(given: Host, finish: (code: number) => void): Command {
       const { prompt, maxTokens, out } = flags;
       finish(await proveCommand(host, { ...(await look()), model, prompt, maxTokens, out }));
     });
+  command("load <model>", "have a running synaptic load a model, and wait until it is ready").action(
+    async (model: string) => finish(await loadCommand(host, { ...(await look()), model })),
+  );
+  command("unload <model>", "have it end a model, once the running answers have ended").action(async (model: string) =>
+    finish(await unloadCommand(host, { ...(await look()), model })),
+  );
   command("config", "about the configuration file")
     .command("schema")
     .description("print its JSON Schema")

@@ -3,13 +3,13 @@
 import type { Config } from "../core/config-types.ts";
 import { SynapticError } from "../core/errors.ts";
 import type { CoordinatorSnapshot, Snapshot } from "../core/snapshot.ts";
-import type { Ports } from "../engine/ports.ts";
 import { createApp } from "../http/app.ts";
 import { type Client, createClient, findRunning, readAnswer } from "./client.ts";
 import type { Host } from "./host.ts";
 import { listenTo } from "./listen.ts";
 import { withRuntime } from "./look.ts";
 import { idForServer, resolveModel, withOwnKey } from "./model.ts";
+import { followLoad } from "./progress.ts";
 import { renderReport } from "./report.ts";
 
 export interface ProveOptions {
@@ -29,36 +29,12 @@ export async function proveCommand(host: Host, options: ProveOptions): Promise<n
   if (!client) return await proveAlone(host, options);
   const model = idForServer(host, options.config, options.model, client);
   ports.log.info(`a synaptic runs at ${client.url}: it is asked to load ${model}`);
-  const stop = tellProgress(ports, client, model);
+  const stop = followLoad(ports.clock, client, model, (words) => ports.log.info(words));
   try {
     return await proveThrough(host, client, { ...options, model });
   } finally {
     stop();
   }
-}
-
-const PROGRESS_MS = 1_000;
-
-/** A load may take minutes: in our own process the log tells, of another server we ask. Returns what ends it. */
-function tellProgress({ clock, log }: Ports, client: Client, model: string): () => void {
-  let told = 0;
-  let cancel = () => {};
-  const ask = async (): Promise<void> => {
-    const snapshot = await client.status().catch(() => null);
-    const progress = snapshot?.coordinators.find((coordinator) => coordinator.model === model)?.progress ?? 0;
-    if (Math.floor(progress * 10) > told) log.info(`loading ${model}: ${Math.round(progress * 100)} %`);
-    told = Math.max(told, Math.floor(progress * 10));
-    if (!stopped) again();
-  };
-  const again = () => {
-    cancel = clock.after(PROGRESS_MS, () => void ask());
-  };
-  let stopped = false;
-  again();
-  return () => {
-    stopped = true;
-    cancel();
-  };
 }
 
 /** Nobody serves: runs the same server on a port of its own, for the time of the proof. */

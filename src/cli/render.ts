@@ -2,7 +2,7 @@
 import type { Plan } from "../core/plan-types.ts";
 import type { Proof } from "../core/proof.ts";
 import type { BackendSnapshot, CoordinatorSnapshot, Snapshot } from "../core/snapshot.ts";
-import { formatBytes } from "../core/units.ts";
+import { formatBytes, formatDuration } from "../core/units.ts";
 
 type Cell = string | number;
 
@@ -109,14 +109,20 @@ export function renderStatus(snapshot: Snapshot): string {
 
 function renderCoordinators(coordinators: readonly CoordinatorSnapshot[]): string {
   if (coordinators.length === 0) return "No model is loaded; a request loads it\n";
-  const rows = coordinators.map(({ model, state, progress, slots, queue, tokensPerSecond, proof, lastFailure }) => [
-    model,
-    progress === null ? state : `${state} ${Math.round(progress * 100)} %`,
-    `${slots.busy}/${slots.total}`,
-    queue.length,
-    tokensPerSecond === null ? "-" : tokensPerSecond.toFixed(1),
-    proof?.proven ? "proven" : "-",
-    lastFailure ?? "",
+  const rows = coordinators.map((coordinator) => [
+    coordinator.model,
+    stateCell(coordinator),
+    `${coordinator.slots.busy}/${coordinator.slots.total}`,
+    coordinator.queue.length,
+    coordinator.tokensPerSecond === null ? "-" : coordinator.tokensPerSecond.toFixed(1),
+    coordinator.proof?.proven ? "proven" : "-",
+    coordinator.lastFailure ?? "",
   ]);
   return table(["MODEL", "STATE", "SLOTS", "QUEUE", "TOKENS/S", "SHARDING", "LAST FAILURE"], rows);
+}
+
+/** `starting 61 %, 12.0 s left`. */
+function stateCell({ state, progress, etaMs }: CoordinatorSnapshot): string {
+  const done = progress === null ? "" : ` ${Math.round(progress * 100)} %`;
+  return `${state}${done}${etaMs === null ? "" : `, ${formatDuration(etaMs)} left`}`;
 }

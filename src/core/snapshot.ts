@@ -32,6 +32,8 @@ export interface CoordinatorSnapshot {
   readonly pid: number | null;
   /** 0..1 while starting, null otherwise or when unknown. */
   readonly progress: number | null;
+  /** Milliseconds until a load is over, as far as can be said; null otherwise. */
+  readonly etaMs: number | null;
   readonly slots: { readonly total: number; readonly busy: number };
   readonly queue: { readonly length: number; readonly oldestMs: number | null };
   readonly tokensPerSecond: number | null;

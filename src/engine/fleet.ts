@@ -12,6 +12,7 @@ import type { Grant } from "./admission.ts";
 import type { CatalogEntry } from "./catalog-entry.ts";
 import type { Prepared } from "./child.ts";
 import type { KnownEngine } from "./known-engine.ts";
+import { createLoadHistory } from "./load-history.ts";
 import type { Monitor } from "./monitor.ts";
 import type { Ports, ReadModel } from "./ports.ts";
 import { Supervisor } from "./supervisor.ts";
@@ -44,6 +45,7 @@ export class Fleet {
   /** Resolves when a coordinator has nobody left to serve, or has given its backends back. */
   #rest = Promise.withResolvers<void>();
   #closing = false;
+  readonly #history = createLoadHistory();
 
   constructor(ports: Ports, options: FleetOptions) {
     this.#ports = ports;
@@ -107,6 +109,7 @@ export class Fleet {
       model: entry.id,
       prepare: (signal) => this.#prepareOnceFree(this.#entries.get(entry.id) ?? entry, signal),
       onRest: () => this.#rest.resolve(),
+      history: this.#history,
       onFailure: ({ endpoint, error }) => {
         if (endpoint) this.#options.monitor.reportLost(endpoint, error.message);
       },

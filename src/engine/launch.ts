@@ -2,11 +2,14 @@
 import { SynapticError, wrapError } from "../core/errors.ts";
 import type { LifecycleEvent } from "../core/lifecycle-types.ts";
 import type { Cause } from "../core/llama-failure.ts";
+import type { LoadSample } from "../core/load-estimate.ts";
+import type { Plan } from "../core/plan-types.ts";
 import type { CoordinatorSnapshot } from "../core/snapshot.ts";
 import { type Endpoint, formatDuration, GIB } from "../core/units.ts";
 import type { Target } from "./admission.ts";
 import { type Checked, checkCoordinator } from "./check.ts";
 import { type Child, type Prepared, spawnCoordinator } from "./child.ts";
+import { bytesToLoad, type LoadHistory } from "./load-history.ts";
 import type { Ports } from "./ports.ts";
 
 export interface LaunchOptions {
@@ -16,6 +19,7 @@ export interface LaunchOptions {
   /** Probes, plans and leases. */
   readonly prepare: (signal: AbortSignal) => Promise<Prepared>;
   readonly report: (event: LifecycleEvent) => void;
+  readonly history: LoadHistory;
 }
 
 /** A load may take this long: a slow link needs about 30 s per GiB (1 Gbit/s: 9 s). */
@@ -32,6 +36,7 @@ export class Launch {
   #prepared: Prepared | null = null;
   #child: Child | null = null;
   #checked: Checked | null = null;
+  #spawnedAt = 0;
   #stopped = false;
   /** The first one stays: what follows is a consequence. */
   #cause: SynapticError | null = null;
@@ -64,6 +69,7 @@ export class Launch {
       const port = await this.#ports.llama.freePort();
       if (this.#stopped) throw new SynapticError("internal", "stopped before it was spawned");
       const loadMs = this.#announce(prepared);
+      this.#spawnedAt = this.#ports.clock.now();
       this.#child = spawnCoordinator(this.#ports, {
         prepared,
         port,
@@ -96,6 +102,7 @@ export class Launch {
     try {
       this.#checked = await checkCoordinator(this.#ports, { child, prepared, signal: this.#over.signal });
       child.log.endLoad();
+      this.#options.history.record(this.#load(prepared.plan));
       await prepared.lease.guard((endpoint, detail) => {
         report({ tag: "lost", launch: id, error: this.#lost(endpoint, detail) });
       });
@@ -141,14 +148,27 @@ export class Launch {
     return this.#prepared;
   }
 
-  snapshot(): Pick<CoordinatorSnapshot, "pid" | "progress" | "tokensPerSecond" | "plan" | "proof"> {
+  snapshot(): Pick<CoordinatorSnapshot, "pid" | "progress" | "etaMs" | "tokensPerSecond" | "plan" | "proof"> {
     return {
       pid: this.#child?.pid ?? null,
-      progress: this.#child?.log.progress() ?? null,
+      ...this.#remaining(),
       tokensPerSecond: this.#checked?.tokensPerSecond ?? null,
       plan: this.#prepared && { ...this.#prepared.plan, command: this.#child?.command ?? [] },
       proof: this.#checked?.proof ?? null,
     };
+  }
+
+  #remaining(): Pick<CoordinatorSnapshot, "progress" | "etaMs"> {
+    const child = this.#child;
+    const plan = this.#prepared?.plan;
+    if (!child || !plan || this.#checked) return { progress: null, etaMs: null };
+    const progress = child.log.progress();
+    const { ms, ...load } = this.#load(plan);
+    return { progress, etaMs: this.#options.history.remainingMs({ ...load, progress, elapsedMs: ms }) };
+  }
+
+  #load(plan: Plan): LoadSample {
+    return { model: plan.model, bytes: bytesToLoad(plan), ms: this.#ports.clock.now() - this.#spawnedAt };
   }
 
   /** Says what is loaded where; the deadline of the load, in ms. */

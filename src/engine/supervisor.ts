@@ -9,6 +9,7 @@ import { formatDuration } from "../core/units.ts";
 import { type Admission, createAdmission, type Grant } from "./admission.ts";
 import type { Prepared } from "./child.ts";
 import { Launch } from "./launch.ts";
+import type { LoadHistory } from "./load-history.ts";
 import type { Ports } from "./ports.ts";
 
 export interface SupervisorOptions {
@@ -19,6 +20,7 @@ export interface SupervisorOptions {
   readonly onFailure: (cause: Cause) => void;
   /** Nobody uses it any more, or it has given its backends back. Must not throw. */
   readonly onRest: () => void;
+  readonly history: LoadHistory;
 }
 
 interface RestWaiter {
@@ -95,7 +97,7 @@ export class Supervisor {
       state: tag,
       since: new Date(this.#since).toISOString(),
       ...launch,
-      progress: tag === "starting" ? launch.progress : null,
+      ...(tag !== "starting" && { progress: null, etaMs: null }),
       ...this.#admission.load(launch.plan?.parallel ?? 0),
       restarts: this.#restarts,
       lastFailure: this.#lastFailure?.message ?? null,
@@ -218,16 +220,16 @@ export class Supervisor {
   }
 
   #newLaunch(): Launch {
-    const { model, prepare } = this.#options;
+    const { model, prepare, history } = this.#options;
     const report = (event: LifecycleEvent) => this.#send(event);
-    return new Launch(this.#ports, { id: this.#state.launch, model, prepare, report });
+    return new Launch(this.#ports, { id: this.#state.launch, model, prepare, report, history });
   }
 }
 
 /** Requests that end because the owner wants it: no failures. */
 const WISHES: ReadonlySet<SynapticError["code"]> = new Set(["model_loading", "shutting_down"]);
 
-const NO_LAUNCH = { pid: null, progress: null, tokensPerSecond: null, plan: null, proof: null };
+const NO_LAUNCH = { pid: null, progress: null, etaMs: null, tokensPerSecond: null, plan: null, proof: null };
 
 function overtaken(model: string): SynapticError {
   return new SynapticError("too_busy", `Cannot unload ${model}: a new request came before the last one had ended`, {

@@ -39,6 +39,7 @@ function coordinator(proof: Proof | null): CoordinatorSnapshot {
     since: AT.toISOString(),
     pid: 1,
     progress: null,
+    etaMs: null,
     slots: { total: 1, busy: 0 },
     queue: { length: 0, oldestMs: null },
     tokensPerSecond: null,

@@ -157,10 +157,12 @@ describe("with nobody serving", () => {
     stalled.stop();
   });
 
-  test("status exits with 1 and says how to start one", async () => {
-    const { code, stdout, stderr } = await lab.run(["status"], { config });
-    expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
-    expect(stderr).toContain("no synaptic runs at the configured address\n  start it with `synaptic serve`");
+  test("status, load and unload exit with 1 and say how to start one", async () => {
+    for (const command of [["status"], ["load", "m"], ["unload", "m"]]) {
+      const { code, stdout, stderr } = await lab.run(command, { config });
+      expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+      expect(stderr).toContain("no synaptic runs at the configured address\n  start it with `synaptic serve`");
+    }
   });
 
   test("an address where something else answers is refused, and one where nobody does is not waited for in vain", async () => {
@@ -215,6 +217,23 @@ describe("beside a running synaptic", () => {
     } finally {
       watched.stop();
     }
+  });
+
+  test("load loads a model and says where it lies, again at once; unload ends it; each is told in JSON when asked", async () => {
+    synaptic = await lab.serve({ config });
+    const beside = (...args: string[]) => lab.run([...args, ...synaptic.portFlag], { config });
+    const loaded = `m is loaded: 13 of 13 layers, 7 on ${backends[0]?.endpoint}, 6 on ${backends[1]?.endpoint}\n`;
+    expect(await beside("load", "m")).toMatchObject({ code: 0, stdout: loaded });
+    expect(await synaptic.coordinator("m")).toMatchObject({ state: "ready", etaMs: null });
+    expect((await beside("load", model)).stdout).toBe(loaded);
+    const told = await beside("load", "m", "--json");
+    expect(JSON.parse(told.stdout)).toMatchObject({ model: "m", state: "ready", proof: { proven: true } });
+    expect(await beside("unload", "m")).toMatchObject({ code: 0, stdout: "m is unloaded\n", stderr: "" });
+    expect(await synaptic.coordinator("m")).toMatchObject({ state: "idle", pid: null });
+    expect(JSON.parse((await beside("unload", "m", "--json")).stdout)).toEqual({ model: "m", state: "idle" });
+    const unknown = await beside("load", "n");
+    expect(unknown).toMatchObject({ code: 1, stdout: "" });
+    expect(unknown.stderr).toContain("The model 'n' does not exist");
   });
 
   test("a GGUF file that it does not know is refused with the way out, one that it knows is planned", async () => {

@@ -24,6 +24,7 @@ const COORDINATOR: CoordinatorSnapshot = {
   since: "2026-11-24T18:00:00.000Z",
   pid: 1,
   progress: null,
+  etaMs: null,
   slots: { total: 4, busy: 2 },
   queue: { length: 3, oldestMs: 10 },
   tokensPerSecond: 42,

@@ -4,6 +4,7 @@ import type { Cause } from "../../src/core/llama-failure.ts";
 import type { Endpoint } from "../../src/core/units.ts";
 import type { Prepared } from "../../src/engine/child.ts";
 import type { Lease, LossListener } from "../../src/engine/lease.ts";
+import { createLoadHistory } from "../../src/engine/load-history.ts";
 import type { Ports } from "../../src/engine/ports.ts";
 import { Supervisor } from "../../src/engine/supervisor.ts";
 import { createFakeClock } from "../fakes/clock.ts";
@@ -70,6 +71,7 @@ export function setUp(prepare?: (signal: AbortSignal) => Promise<Prepared>) {
     model: PLAN.model,
     prepare: prepare ?? prepareNow,
     onFailure: (cause) => failures.push(cause),
+    history: createLoadHistory(),
     onRest: () => {},
   });
   const state = () => supervisor.snapshot().state;

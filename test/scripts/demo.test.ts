@@ -27,6 +27,7 @@ function coordinator(backends: readonly BackendShare[], more: Partial<Proof> = {
     since: "",
     pid: 1,
     progress: null,
+    etaMs: null,
     slots: { total: 1, busy: 0 },
     queue: { length: 0, oldestMs: null },
     tokensPerSecond: null,
