@@ -99,6 +99,7 @@ export async function metrics(): Promise<string> {
     backends: [],
     nodes: [],
     coordinators: [],
+    requests: { inFlight: 0, limit: 0 },
   };
   const { text } = await createMetrics().render(empty);
   const types = new Map([...text.matchAll(/^# TYPE (\S+) (\S+)/gm)].map(([, name = "", type = ""]) => [name, type]));

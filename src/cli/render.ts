@@ -1,7 +1,7 @@
 /** Snapshots, plans and proofs as text for people. Pure. */
 import type { Plan } from "../core/plan-types.ts";
 import type { Proof } from "../core/proof.ts";
-import type { BackendSnapshot, CoordinatorSnapshot, Snapshot } from "../core/snapshot.ts";
+import type { BackendSnapshot, CoordinatorSnapshot, QueueSnapshot, Snapshot } from "../core/snapshot.ts";
 import { formatBytes, formatDuration } from "../core/units.ts";
 
 type Cell = string | number;
@@ -104,7 +104,13 @@ export function renderStatus(snapshot: Snapshot): string {
   const lines = [`synaptic ${snapshot.version}, ${snapshot.ready ? "ready" : "starting"}, since ${snapshot.startedAt}`];
   if (snapshot.engine) lines.push(`llama-server ${snapshot.engine.version} (${snapshot.engine.path})`);
   if (snapshot.engineFailure) lines.push(`no llama-server: ${snapshot.engineFailure}`);
+  const { inFlight, limit } = snapshot.requests;
+  lines.push(`${inFlight} of at most ${limit} requests in flight`);
   return `${lines.join("\n")}\n\n${renderBackends(snapshot.backends)}\n${renderCoordinators(snapshot.coordinators)}`;
+}
+
+function queueCell({ length, estimateMs }: QueueSnapshot): Cell {
+  return estimateMs === undefined ? length : `${length}, ~${formatDuration(estimateMs)}`;
 }
 
 function renderCoordinators(coordinators: readonly CoordinatorSnapshot[]): string {
@@ -113,7 +119,7 @@ function renderCoordinators(coordinators: readonly CoordinatorSnapshot[]): strin
     coordinator.model,
     stateCell(coordinator),
     `${coordinator.slots.busy}/${coordinator.slots.total}`,
-    coordinator.queue.length,
+    queueCell(coordinator.queue),
     coordinator.tokensPerSecond === null ? "-" : coordinator.tokensPerSecond.toFixed(1),
     coordinator.proof?.proven ? "proven" : "-",
     coordinator.lastFailure ?? "",

@@ -1,5 +1,6 @@
 /** Our own part of the configuration file, the key `synaptic`, as a schema. Pure. */
 import { z } from "zod";
+import { limitsSchema, queueSchema } from "./config-schema-queue.ts";
 import { ENDPOINT_EXPECTED, listenHostSchema, portSchema, wholeNumber } from "./config-words.ts";
 
 const LATER = "Known, not used yet in this version of synaptic.";
@@ -195,7 +196,11 @@ export const synapticSchema = z
       keys: z.array(keySchema, { error: "a list of keys" }).optional().describe("API keys, kept as hashes."),
       holdMs: wholeNumber(0, 600_000, "of milliseconds")
         .optional()
-        .describe("How long a client without streaming is held while a model loads; 50000 when left out."),
+        .describe(
+          "How long a client without streaming is held while a model loads or its slots are taken; 50000 when left out.",
+        ),
+      queue: queueSchema.optional(),
+      limits: limitsSchema.optional(),
       ollama: ollamaSchema.optional(),
     },
     { error: "an object" },

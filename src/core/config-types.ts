@@ -49,6 +49,15 @@ export interface ConfigKey {
   readonly scopes: readonly KeyScope[];
 }
 
+export interface QueueConfig {
+  /** The most that wait for one model. */
+  readonly perModel: number;
+  /** The most of one key among them. */
+  readonly perKey: number;
+  /** For a slot; the load of the model is not counted. */
+  readonly longestWaitMs: number;
+}
+
 /** Deeply frozen. */
 export interface Config {
   /** Absolute; null when there is none and the defaults stand. */
@@ -77,8 +86,11 @@ export interface Config {
   /** In plain, to ask a running server with. Not enumerable: JSON, logs and copies by spread leave it out. */
   readonly apiKey: string | null;
   readonly insecure: boolean;
-  /** How long a client that wants a whole answer is held while a model loads. */
+  /** How long a client that wants a whole answer is held while a model loads or its slots are taken. */
   readonly holdMs: number;
+  readonly queue: QueueConfig;
+  /** `inFlight`: requests that are answered or wait at one time, over all models. */
+  readonly limits: { readonly inFlight: number };
   /** To say at the start, each once. */
   readonly warnings: readonly string[];
   /** Setting (`listen.port`) to where its value came from. */

@@ -54,6 +54,8 @@ const OWN_KEYS = [
   "ollama",
   "probe",
   "keys",
+  "queue",
+  "limits",
 ];
 
 function isLater(path: Path, key: string): boolean {

@@ -23,7 +23,7 @@ export interface ValueContext {
 }
 
 /** A value that only the key `synaptic` sets. */
-function ownValue<T>(
+export function ownValue<T>(
   ledger: Ledger,
   { input }: ValueContext,
   { path, value, fallback }: { readonly path: readonly string[]; readonly value: T | undefined; readonly fallback: T },

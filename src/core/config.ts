@@ -4,6 +4,7 @@ import { resolveBackends } from "./config-backends.ts";
 import { findDummies, legacyWarnings, resolveSwitches } from "./config-legacy.ts";
 import { resolveModels } from "./config-models.ts";
 import { type Problem, schemaProblems } from "./config-problems.ts";
+import { resolveLimits, resolveQueue } from "./config-queue.ts";
 import { type ConfigFile, fileSchema } from "./config-schema.ts";
 import type { ConfigInput, Ledger } from "./config-sources.ts";
 import type { Config, ModelSettings, ModelsConfig } from "./config-types.ts";
@@ -99,6 +100,8 @@ function gather(ledger: Ledger, { input, file, dummies }: GatherContext): Gather
     ollama,
     probe: resolveProbe(ledger, context),
     ...resolvePlain(ledger, context),
+    queue: resolveQueue(ledger, context),
+    limits: resolveLimits(ledger, context),
     keys: resolveKeys(ledger, context),
     apiKey: resolveApiKey(ledger, context),
   };

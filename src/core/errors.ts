@@ -110,15 +110,17 @@ export interface HttpError {
 const DEFAULT_RETRY_MS = 5_000;
 const LONGEST_RETRY_S = 59;
 
+/** Whole seconds as `Retry-After` says them. */
+export function retrySeconds(retryAfterMs: number): number {
+  return Math.min(LONGEST_RETRY_S, Math.max(1, Math.ceil(retryAfterMs / 1000)));
+}
+
 /** The answer in OpenAI's shape: all four fields, string or null code, and the retry headers its SDKs obey. */
 export function toOpenAi(error: SynapticError): HttpError {
   const { status, type, code, retry } = TABLE[error.code];
   const headers: Record<string, string> = {};
   if (retry === "no") headers["x-should-retry"] = "false";
-  if (retry === "after") {
-    const seconds = Math.ceil((error.retryAfterMs ?? DEFAULT_RETRY_MS) / 1000);
-    headers["retry-after"] = String(Math.min(LONGEST_RETRY_S, Math.max(1, seconds)));
-  }
+  if (retry === "after") headers["retry-after"] = String(retrySeconds(error.retryAfterMs ?? DEFAULT_RETRY_MS));
   if (status === 401) headers["www-authenticate"] = "Bearer";
   const message = error.hint ? `${error.message} (${error.hint})` : error.message;
   return {

@@ -25,6 +25,14 @@ export interface BackendSnapshot {
   readonly speed?: Speed;
 }
 
+export interface QueueSnapshot {
+  /** Requests that wait for a slot or for the load. */
+  readonly length: number;
+  readonly oldestMs: number | null;
+  /** How long one that came now would wait for its slot; absent when one is free, or when that is unknown. */
+  readonly estimateMs?: number;
+}
+
 export interface CoordinatorSnapshot {
   readonly model: string;
   readonly state: "idle" | "starting" | "ready" | "draining" | "stopping" | "failed" | "closed";
@@ -34,8 +42,9 @@ export interface CoordinatorSnapshot {
   readonly progress: number | null;
   /** Milliseconds until a load is over, as far as can be said; null otherwise. */
   readonly etaMs: number | null;
+  /** `busy`: those that a request holds. */
   readonly slots: { readonly total: number; readonly busy: number };
-  readonly queue: { readonly length: number; readonly oldestMs: number | null };
+  readonly queue: QueueSnapshot;
   readonly tokensPerSecond: number | null;
   readonly restarts: number;
   readonly lastFailure: string | null;
@@ -63,4 +72,6 @@ export interface Snapshot {
   readonly backends: readonly BackendSnapshot[];
   readonly nodes: readonly never[];
   readonly coordinators: readonly CoordinatorSnapshot[];
+  /** Requests for answers, of all models: those that are answered or wait, and how many may. */
+  readonly requests: { readonly inFlight: number; readonly limit: number };
 }

@@ -8,9 +8,10 @@ import { planModel } from "../core/plan.ts";
 import { planInput } from "../core/plan-input.ts";
 import type { LocalDevice, LocalShare, PlanInput, PlanResult } from "../core/plan-types.ts";
 import type { BackendSnapshot, CoordinatorSnapshot, EngineFacts } from "../core/snapshot.ts";
-import type { Grant } from "./admission.ts";
+import type { Ask } from "./admission.ts";
 import type { CatalogEntry } from "./catalog-entry.ts";
 import type { Prepared } from "./child.ts";
+import type { Grant } from "./grant.ts";
 import type { KnownEngine } from "./known-engine.ts";
 import { createLoadHistory } from "./load-history.ts";
 import type { Monitor } from "./monitor.ts";
@@ -52,10 +53,10 @@ export class Fleet {
     this.#options = options;
   }
 
-  /** Resolves when the model is ready to answer; loads it first when it is not. */
-  async acquire(entry: CatalogEntry, signal: AbortSignal): Promise<Grant> {
+  /** Resolves when the model has a slot for the request; loads it first when it is not loaded. */
+  async acquire(entry: CatalogEntry, signal: AbortSignal, ask: Ask = {}): Promise<Grant> {
     if (this.#closing) throw new SynapticError("shutting_down", "Cannot serve the request: synaptic is shutting down");
-    return await this.#coordinator(entry).acquire(signal);
+    return await this.#coordinator(entry).acquire(signal, ask);
   }
 
   /** What would be done with a model now; what it or an idle model holds is taken for free. */
@@ -107,6 +108,7 @@ export class Fleet {
     if (existing) return existing;
     const created = new Supervisor(this.#ports, {
       model: entry.id,
+      queue: this.#options.config.queue,
       prepare: (signal) => this.#prepareOnceFree(this.#entries.get(entry.id) ?? entry, signal),
       onRest: () => this.#rest.resolve(),
       history: this.#history,

@@ -6,9 +6,9 @@ import type { LoadSample } from "../core/load-estimate.ts";
 import type { Plan } from "../core/plan-types.ts";
 import type { CoordinatorSnapshot } from "../core/snapshot.ts";
 import { type Endpoint, formatDuration, GIB } from "../core/units.ts";
-import type { Target } from "./admission.ts";
 import { type Checked, checkCoordinator } from "./check.ts";
 import { type Child, type Prepared, spawnCoordinator } from "./child.ts";
+import type { Target } from "./grant.ts";
 import { bytesToLoad, type LoadHistory } from "./load-history.ts";
 import type { Ports } from "./ports.ts";
 

@@ -8,10 +8,16 @@ export interface RequestRecord {
   readonly status: number;
   readonly firstByteMs: number | null;
   readonly totalMs: number;
+  /** For its slot; null when it got none. */
+  readonly waitedMs: number | null;
+  /** Why it got no slot: nobody else could wait, or it waited for too long; null when that was not the reason. */
+  readonly rejected: "queue_full" | "waited" | null;
 }
 
 export interface Metrics {
   record(request: RequestRecord): void;
+  /** One more that the whole server was too full for; its model is not known yet. */
+  turnAway(): void;
   /** The text format; the media type to send it with. */
   render(snapshot: Snapshot): Promise<{ readonly text: string; readonly contentType: string }>;
 }
@@ -42,6 +48,19 @@ export function createMetrics(): Metrics {
     buckets: SECONDS,
     registers,
   });
+  const waits = new Histogram({
+    name: "synaptic_queue_wait_seconds",
+    help: "From asking for a slot, or for a load, to getting the slot",
+    labelNames: ["model"],
+    buckets: SECONDS,
+    registers,
+  });
+  const rejected = new Counter({
+    name: "synaptic_requests_rejected_total",
+    help: "Requests that got 429 instead of a slot: queue_full, waited, or in_flight (the whole server is full)",
+    labelNames: ["model", "reason"],
+    registers,
+  });
   const gauge = (name: string, help: string, labelNames: string[]) => new Gauge({ name, help, labelNames, registers });
   const backends = gauge("synaptic_backend_state", "1 for the state that a backend is in", ["endpoint", "state"]);
   const layers = gauge("synaptic_backend_layers", "Layers seen on a backend", ["endpoint", "model"]);
@@ -52,16 +71,21 @@ export function createMetrics(): Metrics {
   ]);
   const busy = gauge("synaptic_slots_busy", "Slots that serve a request", ["model"]);
   const queued = gauge("synaptic_queue_length", "Requests that wait for a slot or a load", ["model"]);
+  const inFlight = gauge("synaptic_requests_in_flight", "Requests that are answered or wait, of all models", []);
   const restarts = gauge("synaptic_coordinator_restarts", "Starts of a coordinator after its first", ["model"]);
 
   return {
-    record({ model, route, status, firstByteMs, totalMs }) {
+    record({ model, route, status, firstByteMs, totalMs, waitedMs, rejected: reason }) {
       requests.inc({ model, route, status: String(status) });
       if (firstByteMs !== null) firstByte.observe({ model, route }, firstByteMs / 1000);
       total.observe({ model, route }, totalMs / 1000);
+      if (waitedMs !== null) waits.observe({ model }, waitedMs / 1000);
+      if (reason !== null) rejected.inc({ model, reason });
     },
+    turnAway: () => rejected.inc({ model: "", reason: "in_flight" }),
     async render(snapshot) {
       for (const each of [backends, layers, bytes, coordinators, busy, queued, restarts]) each.reset();
+      inFlight.set(snapshot.requests.inFlight);
       for (const { endpoint, state } of snapshot.backends) backends.set({ endpoint, state }, 1);
       for (const { model, state, slots, queue, proof, restarts: count } of snapshot.coordinators) {
         coordinators.set({ model, state }, 1);

@@ -5,6 +5,7 @@ import type { ModelListing } from "../core/model-listing.ts";
 import type { Snapshot } from "../core/snapshot.ts";
 import { type Catalog, createCatalog } from "./catalog.ts";
 import { Fleet } from "./fleet.ts";
+import { InFlight } from "./in-flight.ts";
 import { createKnownEngine, type KnownEngine } from "./known-engine.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
 import { createMonitor, type Monitor } from "./monitor.ts";
@@ -24,6 +25,7 @@ export class Runtime {
   readonly catalog: Catalog;
   readonly fleet: Fleet;
   readonly metrics: Metrics;
+  readonly inFlight: InFlight;
   readonly #monitor: Monitor;
   readonly #startedAt: string;
   readonly #closing = new AbortController();
@@ -41,6 +43,7 @@ export class Runtime {
     );
     this.catalog = createCatalog(ports, config);
     this.metrics = createMetrics();
+    this.inFlight = new InFlight(config.limits.inFlight);
     this.#engine = createKnownEngine(ports, this.#monitor);
     this.fleet = new Fleet(ports, { config, monitor: this.#monitor, engine: this.#engine });
   }
@@ -81,6 +84,7 @@ export class Runtime {
       backends: this.#monitor.snapshot(),
       nodes: [],
       coordinators: this.fleet.snapshot(),
+      requests: { inFlight: this.inFlight.count(), limit: this.inFlight.limit },
     };
   }
 
@@ -94,8 +98,7 @@ export class Runtime {
   async #preload(name: string): Promise<void> {
     const { log } = this.ports;
     try {
-      const grant = await this.fleet.acquire(await this.catalog.find(name), this.#closing.signal);
-      grant.release();
+      await this.fleet.acquire(await this.catalog.find(name), this.#closing.signal, { wants: "load" });
     } catch (error) {
       if (this.#closing.signal.aborted) return;
       const reason = wrapError("internal", "Cannot preload", error);

@@ -1,4 +1,5 @@
 /** Drives one coordinator through its life: carries out the effects of `core/lifecycle`, and lets requests in. */
+import type { QueueConfig } from "../core/config-types.ts";
 import { describeError, SynapticError } from "../core/errors.ts";
 import { deadlineOf, INITIAL, transition } from "../core/lifecycle.ts";
 import type { Effect, Lifecycle, LifecycleEvent } from "../core/lifecycle-types.ts";
@@ -6,14 +7,16 @@ import type { Cause } from "../core/llama-failure.ts";
 import type { Plan } from "../core/plan-types.ts";
 import type { CoordinatorSnapshot } from "../core/snapshot.ts";
 import { formatDuration } from "../core/units.ts";
-import { type Admission, createAdmission, type Grant } from "./admission.ts";
+import { Admission, type Ask } from "./admission.ts";
 import type { Prepared } from "./child.ts";
+import type { Grant } from "./grant.ts";
 import { Launch } from "./launch.ts";
 import type { LoadHistory } from "./load-history.ts";
 import type { Ports } from "./ports.ts";
 
 export interface SupervisorOptions {
   readonly model: string;
+  readonly queue: QueueConfig;
   /** Probes, plans and leases. */
   readonly prepare: (signal: AbortSignal) => Promise<Prepared>;
   /** The coordinator failed, perhaps because of a backend that the engine named. Must not throw. */
@@ -49,16 +52,21 @@ export class Supervisor {
     this.#ports = ports;
     this.#options = options;
     this.#since = ports.clock.now();
-    this.#admission = createAdmission(ports.clock, () => {
-      this.#send({ tag: "drained", launch: this.#state.launch });
-      options.onRest();
+    this.#admission = new Admission(ports.clock, {
+      model: options.model,
+      rules: options.queue,
+      isLoading: () => this.#state.tag === "starting",
+      onEmpty: () => {
+        this.#send({ tag: "drained", launch: this.#state.launch });
+        options.onRest();
+      },
     });
   }
 
-  /** Resolves when the model is ready; loads it when it is not. Rejects with why it cannot be, or the signal's reason. */
-  acquire(signal: AbortSignal): Promise<Grant> {
-    const granted = this.#admission.wait(signal);
-    if (!signal.aborted) this.#send({ tag: "wanted" });
+  /** Resolves when the model has a slot for it; loads it when it is not ready. Rejects with why, or the signal's reason. */
+  acquire(signal: AbortSignal, ask: Ask = {}): Promise<Grant> {
+    const granted = this.#admission.wait(signal, ask);
+    if (!signal.aborted) this.#send(WANTED);
     return granted;
   }
 
@@ -131,6 +139,8 @@ export class Supervisor {
     if (state.tag !== before.tag) this.#enter(before);
     if (event.tag === "refused" && state !== before) this.#ports.log.warn(describeError(event.error));
     for (const effect of effects) this.#apply(effect);
+    // Who still waits for a slot then wants the next launch, or hears why there is none.
+    if (before.tag === "ready" && state.tag !== "ready" && this.#admission.waiting() > 0) this.#events.push(WANTED);
     if (state.tag === "idle" || state.tag === "failed" || state.tag === "closed") this.#answerRested();
   }
 
@@ -139,6 +149,7 @@ export class Supervisor {
     const { model } = this.#options;
     const state = this.#state;
     log.debug(`coordinator ${state.tag}`, { model });
+    if (before.tag === "ready") this.#admission.shut();
     if (state.tag === "failed") log.error(describeError(state.cause));
     if (state.tag === "stopping" && state.retry !== null && state.cause)
       log.warn(`${state.cause.message}; trying again`);
@@ -183,7 +194,7 @@ export class Supervisor {
         break;
       case "grant": {
         const target = this.#launch?.target();
-        if (target) this.#admission.grantAll(target);
+        if (target) this.#admission.open(target, this.heldPlan()?.parallel ?? 1);
         break;
       }
       case "reject":
@@ -229,6 +240,7 @@ export class Supervisor {
 /** Requests that end because the owner wants it: no failures. */
 const WISHES: ReadonlySet<SynapticError["code"]> = new Set(["model_loading", "shutting_down"]);
 
+const WANTED: LifecycleEvent = { tag: "wanted" };
 const NO_LAUNCH = { pid: null, progress: null, etaMs: null, tokensPerSecond: null, plan: null, proof: null };
 
 function overtaken(model: string): SynapticError {

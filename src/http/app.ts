@@ -5,14 +5,14 @@ import { HTTPException } from "hono/http-exception";
 import { type RequestIdVariables, requestId } from "hono/request-id";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { fromUnknown, SynapticError, toOpenAi } from "../core/errors.ts";
-import { allowedOrigin, requireKey, requireLocalHost, requireOwnOrigin } from "./guard.ts";
+import { allowedOrigin, type KeyVariables, requireKey, requireLocalHost, requireOwnOrigin } from "./guard.ts";
 import { openAiRoutes } from "./openai.ts";
 import { healthRoutes, metricsRoutes, synapticRoutes } from "./ops.ts";
 import type { RuntimeView } from "./runtime-view.ts";
 
 const EXPOSED = ["x-request-id", "retry-after", "x-should-retry", "x-synaptic-route", "x-synaptic-reason"];
 
-export type AppEnv = { Variables: RequestIdVariables };
+export type AppEnv = { Variables: RequestIdVariables & KeyVariables };
 
 /** Builds the app on a runtime; serves nothing by itself. */
 export function createApp(view: RuntimeView): Hono<AppEnv> {

@@ -1,8 +1,10 @@
 /** One request on its way: what may cut it, the watch over silence, and its one record at the end. */
 import { SynapticError, toOpenAi } from "../core/errors.ts";
+import type { QueuePlace } from "../core/queue-refusals.ts";
 import { slotsPulse } from "../core/slots.ts";
-import type { Grant } from "../engine/admission.ts";
+import type { Ask, LookAtPlace } from "../engine/admission.ts";
 import type { CatalogEntry } from "../engine/catalog-entry.ts";
+import type { Grant } from "../engine/grant.ts";
 import type { RuntimeView } from "./runtime-view.ts";
 
 export interface Forwarding {
@@ -14,8 +16,12 @@ export interface Forwarding {
   /** The client's own bytes. */
   readonly body: Uint8Array;
   readonly stream: boolean;
+  /** Name of the key that it came with; null without one. */
+  readonly key: string | null;
   /** Fires when the client has gone. */
   readonly signal: AbortSignal;
+  /** Called when it has ended and was recorded. */
+  readonly onEnd: () => void;
 }
 
 export class Call {
@@ -27,6 +33,12 @@ export class Call {
   #firstByteAt: number | null = null;
   #clientIsBehind = false;
   #cancelWatch = () => {};
+  /** Since when it has waited for the slot that it has not got yet. */
+  #askedAt = 0;
+  /** For its slots, both together where one died before the first byte; null before it got one. */
+  #waitedMs: number | null = null;
+  /** Tells its place in the queue; null before it had to wait. */
+  #look: LookAtPlace | null = null;
   #grant: Grant | null = null;
   /** What the coordinator had done when it was last looked at. */
   #pulse: string | null = null;
@@ -50,11 +62,26 @@ export class Call {
     this.#line.abort(reason);
   }
 
-  /** From now on the upstream may be silent for as long as the config allows; before its first byte only while it does
-   *  no work, since a whole answer, a long prompt or a wait for a slot is silent however well it goes. */
+  /** How it asks for a slot; `again` when the coordinator of the last one died. */
+  ask(again: boolean): Ask {
+    this.#askedAt = this.#view.ports.clock.now();
+    const onWait = (look: LookAtPlace): void => {
+      this.#look = look;
+    };
+    return { key: this.request.key, again, onWait };
+  }
+
+  /** Where it stands in the queue; null while it does not wait for a slot: the model loads, or it has one. */
+  place(): QueuePlace | null {
+    return this.#look?.() ?? null;
+  }
+
+  /** It has its slot. From now on the upstream may be silent for as long as the config allows; before its first byte only
+   *  while it does no work, since a whole answer or a long prompt is silent however well it goes. */
   watch(grant: Grant): void {
     this.#grant = grant;
     this.#heardAt = this.#view.ports.clock.now();
+    this.#waitedMs = (this.#waitedMs ?? 0) + this.#heardAt - this.#askedAt;
     this.#arm(this.#view.config.silenceMs / 2);
   }
 
@@ -86,10 +113,14 @@ export class Call {
     const model = this.request.entry.id;
     const status = error ? toOpenAi(error).status : 200;
     const firstByteMs = this.#firstByteAt === null ? null : this.#firstByteAt - this.#started;
-    metrics.record({ model, route: "shard", status, firstByteMs, totalMs: now - this.#started });
+    const refused = error?.code === "too_busy" && this.#waitedMs === null;
+    const rejected = refused ? (this.#look ? "waited" : "queue_full") : null;
+    const waitedMs = this.#waitedMs;
+    metrics.record({ model, route: "shard", status, firstByteMs, totalMs: now - this.#started, waitedMs, rejected });
     // The others are refusals that the client can act on: full, loading, too large.
     if (error && [500, 502, 504].includes(status))
       ports.log.error(error.message, { model, status, request: this.request.id });
+    this.request.onEnd();
   }
 
   #arm(ms: number): void {

@@ -1,5 +1,6 @@
 /** Answers a request from a coordinator: whole, or as a stream that waits with comments. */
 import { SynapticError, wrapError } from "../core/errors.ts";
+import { stillQueued } from "../core/queue-refusals.ts";
 import { readBytes } from "./bytes.ts";
 import { Call, clientGone, type Forwarding } from "./call.ts";
 import { relay } from "./relay.ts";
@@ -25,7 +26,7 @@ export async function forward(view: RuntimeView, request: Forwarding): Promise<R
 
 async function answerWhole(view: RuntimeView, call: Call): Promise<Response> {
   const held = new AbortController();
-  const cancel = view.ports.clock.after(view.config.holdMs, () => held.abort(stillLoading(view, call)));
+  const cancel = view.ports.clock.after(view.config.holdMs, () => held.abort(stillWaiting(view, call)));
   const opening = openUpstream(view, call, AbortSignal.any([call.signal, held.signal]));
   const { grant, response } = await opening.finally(cancel);
   try {
@@ -41,7 +42,11 @@ async function answerWhole(view: RuntimeView, call: Call): Promise<Response> {
   }
 }
 
-function stillLoading({ fleet }: RuntimeView, { request: { entry } }: Call): SynapticError {
+/** Of a whole answer that can be held no longer: its model loads, or others have all slots. */
+function stillWaiting({ fleet }: RuntimeView, call: Call): SynapticError {
+  const { entry } = call.request;
+  const place = call.place();
+  if (place) return stillQueued(entry.id, place);
   const progress = fleet.progress(entry.id);
   const percent = progress === null ? "" : ` (${Math.round(progress * 100)} %)`;
   return new SynapticError("model_loading", `The model '${entry.id}' is still loading${percent}`, {

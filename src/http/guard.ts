@@ -1,7 +1,7 @@
 /** Who may ask: keys, the Host and Origin headers, and the size of a body. */
 import type { MiddlewareHandler } from "hono";
 import { isLoopback } from "../core/config.ts";
-import type { Config, KeyScope } from "../core/config-types.ts";
+import type { Config, ConfigKey, KeyScope } from "../core/config-types.ts";
 import { SynapticError } from "../core/errors.ts";
 import { readBytes } from "./bytes.ts";
 
@@ -10,9 +10,18 @@ export const MAX_BODY_BYTES = 32 * 1024 ** 2;
 
 const BEARER = /^Bearer\s+(\S+)$/i;
 
-/** Refuses requests without a key of that scope, where the config has keys. Only hashes are compared. */
-export function requireKey({ keys, apiKey }: Config, scope: KeyScope): MiddlewareHandler {
-  const known = new Map<string, readonly KeyScope[]>(keys.map(({ hash, scopes }) => [hash, scopes]));
+export interface KeyVariables {
+  /** Name of the key that a request came with; absent where the config has none. */
+  key?: string;
+}
+
+/** No name that a key of the config can have, since it has a space. */
+const OWN_KEY = "the SYNAPTIC_API_KEY";
+
+/** Refuses requests without a key of that scope, where the config has keys; tells its name as the variable `key`. Only
+ *  hashes are compared. */
+export function requireKey({ keys, apiKey }: Config, scope: KeyScope): MiddlewareHandler<{ Variables: KeyVariables }> {
+  const known = new Map<string, ConfigKey>(keys.map((key) => [key.hash, key]));
   const own = apiKey === null ? null : hashOf(apiKey);
   if (keys.length === 0 && own === null) return (_, next) => next();
   return async (context, next) => {
@@ -23,13 +32,14 @@ export function requireKey({ keys, apiKey }: Config, scope: KeyScope): Middlewar
       });
     }
     const hash = await hashOf(given);
-    const scopes = hash === (await own) ? ALL_SCOPES : known.get(hash);
-    if (!scopes) throw new SynapticError("unauthorized", "Incorrect API key provided");
-    if (!scopes.includes(scope) && !scopes.includes("admin")) {
+    const key = hash === (await own) ? { name: OWN_KEY, scopes: ALL_SCOPES } : known.get(hash);
+    if (!key) throw new SynapticError("unauthorized", "Incorrect API key provided");
+    if (!key.scopes.includes(scope) && !key.scopes.includes("admin")) {
       throw new SynapticError("forbidden", `Cannot ${context.req.method} ${context.req.path} with this key`, {
         hint: `give it the scope "${scope}" under synaptic.keys`,
       });
     }
+    context.set("key", key.name);
     await next();
   };
 }

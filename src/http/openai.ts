@@ -3,13 +3,14 @@ import { type Context, Hono } from "hono";
 import type { RequestIdVariables } from "hono/request-id";
 import { SynapticError } from "../core/errors.ts";
 import { checkOpenAiRequest, type Dialect, readOpenAiBody } from "../core/openai-request.ts";
+import { serverFull } from "../core/queue-refusals.ts";
 import type { CatalogEntry } from "../engine/catalog-entry.ts";
 import { forward } from "./forward.ts";
-import { readBody } from "./guard.ts";
+import { type KeyVariables, readBody } from "./guard.ts";
 import { refuseOtherMethods } from "./methods.ts";
 import type { RuntimeView } from "./runtime-view.ts";
 
-type Env = { Variables: RequestIdVariables };
+type Env = { Variables: RequestIdVariables & KeyVariables };
 
 /** Routes below `/v1`. */
 export function openAiRoutes(view: RuntimeView): Hono<Env> {
@@ -17,19 +18,29 @@ export function openAiRoutes(view: RuntimeView): Hono<Env> {
   const created = Math.floor(view.ports.clock.now() / 1000);
   const model = (id: string) => ({ id, object: "model", created, owned_by: "synaptic" });
 
-  const complete = (dialect: Dialect, path: string) => async (context: Context<Env>) => {
+  const answer = async (context: Context<Env>, { dialect, path, onEnd }: Completion) => {
     const { signal } = context.req.raw;
+    const key = context.get("key") ?? null;
     const body = await readBody(context.req.raw);
     const read = readOpenAiBody(body);
     const entry = read.model === null ? await onlyModel(view) : await view.catalog.find(read.model);
     const { stream } = checkOpenAiRequest(read, dialect);
     const id = context.get("requestId");
     try {
-      return await forward(view, { id, entry, path, body, stream, signal });
+      return await forward(view, { id, entry, path, body, stream, signal, key, onEnd });
     } finally {
       // Errors carry them too. After the fact: by then it is known where the model lies.
       context.header("x-synaptic-route", "shard");
       context.header("x-synaptic-reason", view.fleet.reason(entry.id));
+    }
+  };
+  const complete = (dialect: Dialect, path: string) => async (context: Context<Env>) => {
+    const onEnd = enter(view);
+    try {
+      return await answer(context, { dialect, path, onEnd });
+    } catch (error) {
+      onEnd();
+      throw error;
     }
   };
 
@@ -45,6 +56,21 @@ export function openAiRoutes(view: RuntimeView): Hono<Env> {
   app.post("/completions", complete("completion", "/v1/completions"));
   refuseOtherMethods(app);
   return app;
+}
+
+interface Completion {
+  readonly dialect: Dialect;
+  /** Of the coordinator. */
+  readonly path: string;
+  readonly onEnd: () => void;
+}
+
+/** Before its body is read, since that takes memory already. @throws SynapticError `too_busy`. */
+function enter({ inFlight, metrics }: RuntimeView): () => void {
+  const leave = inFlight.enter();
+  if (leave) return leave;
+  metrics.turnAway();
+  throw serverFull(inFlight.limit);
 }
 
 /** For a request that names no model: the one that the config loads at the start, or the only one there is. */

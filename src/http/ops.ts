@@ -52,8 +52,7 @@ export function synapticRoutes(view: RuntimeView): Hono {
   app.get("/models", async (context) => context.json(await view.models(context.req.raw.signal)));
   app.post("/models/load", async (context) => {
     const entry = await view.catalog.find(await readModel(context.req.raw));
-    const grant = await view.fleet.acquire(entry, context.req.raw.signal);
-    grant.release();
+    await view.fleet.acquire(entry, context.req.raw.signal, { wants: "load" });
     return context.json({ model: entry.id, state: "ready" });
   });
   app.post("/models/unload", async (context) => {

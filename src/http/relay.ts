@@ -1,5 +1,6 @@
 /** The hot path: a coordinator's stream to the client, byte for byte. */
 import { type SynapticError, toOpenAi, wrapError } from "../core/errors.ts";
+import type { QueuePlace } from "../core/queue-refusals.ts";
 import { createTail, errorFrameAt, isPing, type Tail } from "../core/stream-end.ts";
 import { fromErrorFrame } from "../core/upstream-error.ts";
 import type { Clock } from "../engine/ports.ts";
@@ -7,7 +8,7 @@ import type { Call } from "./call.ts";
 import type { RuntimeView } from "./runtime-view.ts";
 import { type Opened, whyLost } from "./upstream.ts";
 
-/** Between comments while a model loads; clients and proxies give up after 30 s of silence at the earliest. */
+/** Between comments while a model loads or its slots are taken; clients and proxies give up after 30 s of silence at the earliest. */
 const COMMENT_MS = 5_000;
 
 type Sink = ReadableStreamDirectController;
@@ -42,14 +43,21 @@ export async function relay(view: RuntimeView, { call, opening, late }: Relaying
 }
 
 /** The first comment is written at once: Bun holds the headers back until there is something to send. */
-function startComments({ ports, fleet }: RuntimeView, { request }: Call, out: Sink): () => void {
+function startComments({ ports, fleet }: RuntimeView, call: Call, out: Sink): () => void {
   const say = (): void => {
-    const progress = fleet.progress(request.entry.id);
-    out.write(progress === null ? ": waiting for the model\n\n" : `: loading ${Math.round(progress * 100)}%\n\n`);
+    const progress = fleet.progress(call.request.entry.id);
+    out.write(`: ${progress === null ? queued(call.place()) : `loading ${Math.round(progress * 100)}%`}\n\n`);
     out.flush();
   };
   say();
   return every(ports.clock, COMMENT_MS, say);
+}
+
+/** Such as `queued 3, ~12s`. */
+function queued(place: QueuePlace | null): string {
+  if (!place) return "waiting for the model";
+  const { position, estimateMs } = place;
+  return `queued ${position}${estimateMs === null ? "" : `, ~${Math.max(1, Math.round(estimateMs / 1000))}s`}`;
 }
 
 function every(clock: Clock, ms: number, run: () => void): () => void {

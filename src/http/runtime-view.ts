@@ -3,6 +3,7 @@ import type { Config } from "../core/config-types.ts";
 import type { Snapshot } from "../core/snapshot.ts";
 import type { Catalog } from "../engine/catalog.ts";
 import type { Fleet } from "../engine/fleet.ts";
+import type { InFlight } from "../engine/in-flight.ts";
 import type { Metrics } from "../engine/metrics.ts";
 import type { Ports } from "../engine/ports.ts";
 import type { Runtime } from "../engine/runtime.ts";
@@ -14,6 +15,7 @@ export interface RuntimeView {
   readonly catalog: Catalog;
   readonly fleet: Pick<Fleet, "acquire" | "progress" | "reason" | "unload">;
   readonly metrics: Metrics;
+  readonly inFlight: InFlight;
   snapshot(): Snapshot;
   plan: Runtime["plan"];
   models: Runtime["models"];

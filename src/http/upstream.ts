@@ -1,7 +1,7 @@
 /** Gets a call to its coordinator: a place, then the headers of the answer. */
 import { SynapticError, wrapError } from "../core/errors.ts";
 import { fromUpstream } from "../core/upstream-error.ts";
-import type { Grant } from "../engine/admission.ts";
+import type { Grant } from "../engine/grant.ts";
 import { readBytes } from "./bytes.ts";
 import type { Call } from "./call.ts";
 import type { RuntimeView } from "./runtime-view.ts";
@@ -18,7 +18,7 @@ const MAX_REFUSAL_BYTES = 1024 ** 2;
  *  that dies before its first byte is started again, once: the client need not know. */
 export async function openUpstream(view: RuntimeView, call: Call, waiting: AbortSignal): Promise<Opened> {
   for (let attempt = 1; ; attempt++) {
-    const grant = await view.fleet.acquire(call.request.entry, waiting);
+    const grant = await view.fleet.acquire(call.request.entry, waiting, call.ask(attempt > 1));
     try {
       return { grant, response: await ask(view, call, grant) };
     } catch (error) {

@@ -17,6 +17,7 @@ const SNAPSHOT: Snapshot = {
   backends: [],
   nodes: [],
   coordinators: [],
+  requests: { inFlight: 0, limit: 1024 },
 };
 const SHARE = { layers: 3, modelBytes: 1024, kvBytes: 0, computeBytes: 10 };
 const BACKEND = { endpoint: "a:1", ...SHARE, devices: [{ index: 0, kind: "cpu", ...SHARE }] } as const;

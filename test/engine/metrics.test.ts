@@ -43,6 +43,7 @@ const SNAPSHOT: Snapshot = {
   backends: [BACKEND],
   nodes: [],
   coordinators: [COORDINATOR],
+  requests: { inFlight: 5, limit: 1024 },
 };
 
 /** Samples, without help and types. */
@@ -89,7 +90,7 @@ describe("render()", () => {
 describe("record()", () => {
   test("counts answers by status, and their times; a first byte that never came is not timed", async () => {
     const metrics = createMetrics();
-    const request = { model: "m", route: "shard", totalMs: 1_500 };
+    const request = { model: "m", route: "shard", totalMs: 1_500, waitedMs: null, rejected: null };
     metrics.record({ ...request, status: 200, firstByteMs: 80 });
     metrics.record({ ...request, status: 200, firstByteMs: 80 });
     metrics.record({ ...request, status: 502, firstByteMs: null });
@@ -99,5 +100,23 @@ describe("record()", () => {
     expect(lines).toContain('synaptic_first_byte_seconds_count{model="m",route="shard"} 2');
     expect(lines).toContain('synaptic_request_seconds_sum{model="m",route="shard"} 4.5');
     expect(lines).toContain('synaptic_first_byte_seconds_bucket{le="0.1",model="m",route="shard"} 2');
+    expect(lines.filter((line) => /queue_wait|rejected/.test(line))).toEqual([]);
+  });
+
+  test("times the waits of those that got a slot, and counts those that got none by the reason", async () => {
+    const metrics = createMetrics();
+    const request = { model: "m", route: "shard", firstByteMs: null, totalMs: 1_500 };
+    metrics.record({ ...request, status: 200, waitedMs: 0, rejected: null });
+    metrics.record({ ...request, status: 200, waitedMs: 1_200, rejected: null });
+    metrics.record({ ...request, status: 429, waitedMs: null, rejected: "queue_full" });
+    metrics.record({ ...request, status: 429, waitedMs: null, rejected: "waited" });
+    metrics.turnAway();
+    const lines = await samples(metrics, SNAPSHOT);
+    expect(lines).toContain('synaptic_queue_wait_seconds_count{model="m"} 2');
+    expect(lines).toContain('synaptic_queue_wait_seconds_sum{model="m"} 1.2');
+    expect(lines).toContain('synaptic_requests_rejected_total{model="m",reason="queue_full"} 1');
+    expect(lines).toContain('synaptic_requests_rejected_total{model="m",reason="waited"} 1');
+    expect(lines).toContain('synaptic_requests_rejected_total{model="",reason="in_flight"} 1');
+    expect(lines).toContain("synaptic_requests_in_flight 5");
   });
 });

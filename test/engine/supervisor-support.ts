@@ -69,6 +69,7 @@ export function setUp(prepare?: (signal: AbortSignal) => Promise<Prepared>) {
   };
   const supervisor = new Supervisor(ports, {
     model: PLAN.model,
+    queue: { perModel: 256, perKey: 128, longestWaitMs: 600_000 },
     prepare: prepare ?? prepareNow,
     onFailure: (cause) => failures.push(cause),
     history: createLoadHistory(),

@@ -2,8 +2,9 @@
 import type { ConfigInput } from "../../src/core/config-sources.ts";
 import type { Config } from "../../src/core/config-types.ts";
 import { SynapticError } from "../../src/core/errors.ts";
-import { createAdmission } from "../../src/engine/admission.ts";
+import { Admission } from "../../src/engine/admission.ts";
 import { type CatalogEntry, fileEntry } from "../../src/engine/catalog-entry.ts";
+import { InFlight } from "../../src/engine/in-flight.ts";
 import { createMetrics, type RequestRecord } from "../../src/engine/metrics.ts";
 import type { Clock, HttpRequest } from "../../src/engine/ports.ts";
 import type { RuntimeView } from "../../src/http/runtime-view.ts";
@@ -26,6 +27,8 @@ export interface FakeRuntimeOptions {
   readonly config?: Partial<Config>;
   /** False: nothing is granted until `load()`. */
   readonly loaded?: boolean;
+  /** Of the coordinator; more than a test needs unless it says how many. */
+  readonly slots?: number;
 }
 
 export interface FakeRuntime extends RuntimeView {
@@ -69,27 +72,34 @@ export function createFakeRuntime(options: FakeRuntimeOptions): FakeRuntime {
   const metrics = createMetrics();
   const records: RequestRecord[] = [];
   const idle: (() => void)[] = [];
-  const admission = createAdmission(clock, () => {
-    for (const resolve of idle.splice(0)) resolve();
+  const config = testConfig(options);
+  const admission = new Admission(clock, {
+    model: "m",
+    rules: config.queue,
+    isLoading: () => !loaded,
+    onEmpty: () => {
+      for (const resolve of idle.splice(0)) resolve();
+    },
   });
   const entries: CatalogEntry[] = ["m", ...(options.models ?? [])].map((id) =>
-    fileEntry({ id, path: `/m/${id}` }, { origin: { kind: "folder", where: "/m" }, config: testConfig(options) }),
+    fileEntry({ id, path: `/m/${id}` }, { origin: { kind: "folder", where: "/m" }, config }),
   );
   let loaded = options.loaded ?? true;
   let granted = 0;
   let process = { gone: new AbortController(), why: null as SynapticError | null };
 
   const letIn = (): void => {
-    granted += admission.waiting();
     const { gone } = process;
     const why = process;
-    const { url, apiKey = "upstream-key" } = options;
-    admission.grantAll({ url, apiKey, gone: gone.signal, why: () => why.why, suspect: () => void runtime.suspected++ });
+    const { url, apiKey = "upstream-key", slots = 256 } = options;
+    const suspect = () => void runtime.suspected++;
+    admission.open({ url, apiKey, gone: gone.signal, why: () => why.why, suspect }, slots);
   };
 
   const runtime: FakeRuntime = {
     version: "1.2.3",
-    config: testConfig(options),
+    config,
+    inFlight: new InFlight(config.limits.inFlight),
     ports: {
       clock,
       log,
@@ -110,9 +120,11 @@ export function createFakeRuntime(options: FakeRuntimeOptions): FakeRuntime {
       },
     },
     fleet: {
-      acquire(_, signal) {
-        const grant = admission.wait(signal);
+      async acquire(_, signal, ask) {
+        const waiting = admission.wait(signal, ask);
         if (loaded) letIn();
+        const grant = await waiting;
+        granted++;
         return grant;
       },
       progress: () => runtime.progress,
@@ -126,6 +138,7 @@ export function createFakeRuntime(options: FakeRuntimeOptions): FakeRuntime {
         records.push(request);
         metrics.record(request);
       },
+      turnAway: metrics.turnAway,
       render: (snapshot) => metrics.render(snapshot),
     },
     snapshot: () => ({
@@ -137,6 +150,7 @@ export function createFakeRuntime(options: FakeRuntimeOptions): FakeRuntime {
       backends: [],
       nodes: [],
       coordinators: [],
+      requests: { inFlight: runtime.inFlight.count(), limit: runtime.inFlight.limit },
     }),
     async plan(model) {
       await runtime.catalog.find(model);
@@ -146,8 +160,8 @@ export function createFakeRuntime(options: FakeRuntimeOptions): FakeRuntime {
     models: async () => ({ models: [], problems: [] }),
     log,
     records,
-    busy: admission.busy,
-    waiting: admission.waiting,
+    busy: () => admission.busy(),
+    waiting: () => admission.waiting(),
     granted: () => granted,
     idle: () => (admission.busy() === 0 ? Promise.resolve() : new Promise((resolve) => idle.push(resolve))),
     load() {
@@ -156,10 +170,12 @@ export function createFakeRuntime(options: FakeRuntimeOptions): FakeRuntime {
     },
     hold() {
       loaded = false;
+      admission.shut();
     },
     refuse: (error) => admission.rejectAll(error),
     die(error) {
       process.why = error;
+      admission.shut();
       process.gone.abort();
       process = { gone: new AbortController(), why: null };
     },
