@@ -20,9 +20,9 @@ export interface FullQueue {
 
 /** Nobody else may wait. */
 export function queueFull({ model, full, bound, estimateMs }: FullQueue): SynapticError {
-  const whose = full === "model" ? `${bound} requests` : `${bound} requests of this key`;
+  const what = full === "model" ? "the queue" : "this key's part of the queue";
   const key = full === "model" ? "perModel" : "perKey";
-  return tooBusy(`Cannot take the request: ${whose} wait for the model '${model}' already`, {
+  return tooBusy(`Cannot take the request: ${what} for the model '${model}' is full (${bound} of ${bound})`, {
     estimateMs,
     hint: `synaptic.queue.${key} sets how many may wait`,
   });
@@ -46,7 +46,7 @@ export function stillQueued(model: string, { position, estimateMs }: QueuePlace)
 
 /** The whole server is full. */
 export function serverFull(bound: number): SynapticError {
-  return tooBusy(`Cannot take the request: ${bound} are being answered or wait already`, {
+  return tooBusy(`Cannot take the request: the server is full (${bound} of ${bound})`, {
     estimateMs: null,
     hint: "synaptic.limits.inFlight sets how many may",
   });

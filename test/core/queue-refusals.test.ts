@@ -24,7 +24,7 @@ describe("a refusal", () => {
   test("says when to come again in words that Codex reads, and the same in Retry-After", () => {
     const { headers, body } = toOpenAi(queueFull({ model: "m", full: "model", bound: 256, estimateMs: 12_400 }));
     expect(body.error.message).toBe(
-      "Cannot take the request: 256 requests wait for the model 'm' already (try again in 13s; synaptic.queue.perModel sets how many may wait)",
+      "Cannot take the request: the queue for the model 'm' is full (256 of 256) (try again in 13s; synaptic.queue.perModel sets how many may wait)",
     );
     expect(headers["retry-after"]).toBe("13");
   });

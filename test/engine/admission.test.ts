@@ -260,7 +260,7 @@ describe("a queue that is full", () => {
     for (let i = 0; i < RULES.perModel; i++) void ask("more");
     const error = await refused(admission.wait(NEVER));
     expect(error).toMatchObject({ code: "too_busy", retryAfterMs: (RULES.perModel + 1) * 2_000 });
-    expect(error.message).toBe("Cannot take the request: 8 requests wait for the model 'm' already");
+    expect(error.message).toBe("Cannot take the request: the queue for the model 'm' is full (8 of 8)");
     expect(counts()).toEqual([2, RULES.perModel]);
   });
 
@@ -269,7 +269,9 @@ describe("a queue that is full", () => {
     admission.open(target, 1);
     for (let i = 0; i < 1 + RULES.perKey; i++) void ask("a", { key: "a" });
     const error = await refused(admission.wait(NEVER, { key: "a" }));
-    expect(error.message).toBe("Cannot take the request: 5 requests of this key wait for the model 'm' already");
+    expect(error.message).toBe(
+      "Cannot take the request: this key's part of the queue for the model 'm' is full (5 of 5)",
+    );
     expect(error.retryAfterMs).toBeUndefined();
     void ask("b", { key: "b" });
     expect(admission.waiting()).toBe(RULES.perKey + 1);

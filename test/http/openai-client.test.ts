@@ -2,6 +2,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import OpenAI, { APIError, AuthenticationError, BadRequestError, NotFoundError } from "openai";
 import { expectedCompletion, RECITATION } from "../../scripts/recitation.ts";
+import { createFakeClock } from "../fakes/clock.ts";
 import { chatChunk, recite, refuse } from "../fakes/llama-answers.ts";
 import { type RealLlamaServer, startRealLlamaServer } from "../fakes/real-llama-server.ts";
 import type { FakeRuntimeOptions } from "../fakes/runtime.ts";
@@ -69,6 +70,56 @@ describe("the client's errors", () => {
     const error = await failureOf(openai.chat.completions.create({ model: "m", messages: MESSAGES }));
     expect(error).toMatchObject({ status: 504, code: "upstream_timeout" });
     expect(requests()).toBe(1);
+  });
+
+  test("a full queue is not seen: the client comes again after Retry-After, and succeeds", async () => {
+    const first = Promise.withResolvers<void>();
+    const stage = setStage(
+      async (reply) => {
+        if (stage.upstream.asked.length === 2) await first.promise;
+        await recite(reply);
+      },
+      { slots: 1, own: { queue: { perModel: 1 } } },
+    );
+    const { openai, requests } = clientOf(stage);
+    const ask = () => openai.chat.completions.create({ model: "m", messages: MESSAGES });
+    // From then on it is known how long an answer takes: a moment, so that it comes again after the shortest time.
+    await ask();
+    const running = ask();
+    await stage.upstream.request(1);
+    const queued = ask();
+    while (stage.runtime.waiting() === 0) await new Promise(setImmediate);
+    const refusedFirst = ask();
+    while (stage.runtime.records.length === 1) await new Promise(setImmediate);
+    expect(stage.runtime.records[1]).toMatchObject({ status: 429, rejected: "queue_full" });
+    first.resolve();
+    for (const answer of [running, queued, refusedFirst]) {
+      expect((await answer).choices[0]?.message.content).toBe(RECITATION);
+    }
+    expect(requests()).toBe(5);
+  });
+
+  test("a stream's comments about its place are not seen either", async () => {
+    const clock = createFakeClock();
+    const first = Promise.withResolvers<void>();
+    const stage = setStage(
+      async (reply) => {
+        if (stage.upstream.asked.length === 1) await first.promise;
+        await recite(reply);
+      },
+      { slots: 1, clock },
+    );
+    const { openai } = clientOf(stage);
+    const running = openai.chat.completions.create({ model: "m", messages: MESSAGES });
+    await stage.upstream.request(0);
+    const streaming = openai.chat.completions.create({ model: "m", messages: MESSAGES, stream: true });
+    while (stage.runtime.waiting() === 0) await new Promise(setImmediate);
+    await clock.advance(30_000);
+    const stream = await streaming;
+    first.resolve();
+    const chunks = await Array.fromAsync(stream);
+    expect(chunks.map(({ choices: [choice] }) => choice?.delta.content ?? "").join("")).toBe(RECITATION);
+    await running;
   });
 
   test("a stream that breaks is an APIError with its code, after the text so far, in all ways to read it", async () => {
