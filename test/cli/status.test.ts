@@ -1,0 +1,39 @@
+/** What `synaptic status` prints of queues and of the whole server. */
+import { expect, test } from "bun:test";
+import { renderStatus } from "../../src/cli/render.ts";
+import type { CoordinatorSnapshot, Snapshot } from "../../src/core/snapshot.ts";
+
+const COORDINATOR: CoordinatorSnapshot = {
+  model: "m",
+  state: "ready",
+  since: "2026-11-24T18:00:00.000Z",
+  pid: 1,
+  progress: null,
+  etaMs: null,
+  slots: { total: 4, busy: 4 },
+  queue: { length: 3, oldestMs: 10, estimateMs: 12_300 },
+  tokensPerSecond: 42,
+  restarts: 0,
+  lastFailure: null,
+  plan: null,
+  proof: null,
+};
+
+const SNAPSHOT: Snapshot = {
+  version: "0.1.0",
+  startedAt: "2026-11-24T18:00:00.000Z",
+  ready: true,
+  engine: null,
+  engineFailure: null,
+  backends: [],
+  nodes: [],
+  coordinators: [COORDINATOR, { ...COORDINATOR, model: "n", queue: { length: 0, oldestMs: null } }],
+  requests: { inFlight: 7, limit: 1_024 },
+};
+
+test("renderStatus() shows slots, who waits with the wait of the next one where it is known, and all in flight", () => {
+  const text = renderStatus(SNAPSHOT);
+  expect(text).toContain("7 of at most 1024 requests in flight\n");
+  expect(text).toMatch(/^m +ready +4\/4 +3, ~12\.3 s +42\.0/m);
+  expect(text).toMatch(/^n +ready +4\/4 +0 +42\.0/m);
+});
