@@ -130,18 +130,16 @@ function detailsOf(model: OllamaModel): JsonObject {
 }
 
 const SCALES = [
-  ["T", 1e12, 1],
   ["B", 1e9, 1],
   ["M", 1e6, 2],
   ["K", 1e3, 0],
 ] as const;
 
-/** `8.0B`, `137M`, `70.6B`: as Ollama writes a number of weights. */
+/** `8B`, `70.6B`, `137.22M`: as Ollama writes a number of weights (format/format.go). */
 export function formatParameters(parameters: number): string {
   for (const [unit, size, digits] of SCALES) {
-    if (parameters < size) continue;
     const scaled = parameters / size;
-    return `${unit === "M" && Number.isInteger(scaled) ? scaled : scaled.toFixed(digits)}${unit}`;
+    if (scaled >= 1) return `${Number.isInteger(scaled) ? scaled : scaled.toFixed(digits)}${unit}`;
   }
   return String(parameters);
 }
