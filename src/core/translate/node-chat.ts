@@ -19,9 +19,9 @@ const effortSchema = z.enum(["none", "minimal", "low", "medium", "high", "xhigh"
 
 const chatSchema = z.looseObject({
   ...COMMON,
-  messages: z.unknown(),
+  messages: z.unknown().optional(),
   tools: z.array(toolSchema).nullish(),
-  tool_choice: z.unknown(),
+  tool_choice: z.unknown().optional(),
   parallel_tool_calls: z.boolean().nullish(),
   functions: z.array(z.unknown()).nullish(),
   modalities: z.array(z.string()).nullish(),

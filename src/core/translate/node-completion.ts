@@ -14,7 +14,7 @@ import { type Checked, check, type Refused } from "./refusal.ts";
 
 const completionSchema = z.looseObject({
   ...COMMON,
-  prompt: z.unknown(),
+  prompt: z.unknown().optional(),
   suffix: z.string().nullish(),
   echo: z.boolean().nullish(),
   best_of: z.int().nullish(),

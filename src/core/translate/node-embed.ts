@@ -19,7 +19,7 @@ export type NodeEmbedRequest =
   | { readonly ok: false; readonly error: SynapticError };
 
 const embedSchema = z.looseObject({
-  input: z.unknown(),
+  input: z.unknown().optional(),
   dimensions: z.int().min(1).nullish(),
   encoding_format: z.enum(["float", "base64"]).nullish(),
 });

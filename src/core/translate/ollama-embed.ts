@@ -8,7 +8,7 @@ import { type OllamaRequest, type OllamaWants, withoutPrompt } from "./ollama-re
 import { unreadable } from "./openai-events.ts";
 import { check } from "./refusal.ts";
 
-const COMMON = { model: z.string().min(1), options: z.unknown(), keep_alive: z.unknown() };
+const COMMON = { model: z.string().min(1), options: z.unknown().optional(), keep_alive: z.unknown().optional() };
 
 const embedSchema = z.looseObject({
   ...COMMON,

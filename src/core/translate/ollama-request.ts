@@ -41,9 +41,9 @@ const MOST_LOGPROBS = 20;
 export const COMMON = {
   model: z.string().min(1),
   stream: z.boolean().nullish(),
-  format: z.unknown(),
-  options: z.unknown(),
-  keep_alive: z.unknown(),
+  format: z.unknown().optional(),
+  options: z.unknown().optional(),
+  keep_alive: z.unknown().optional(),
   think: z.union([z.boolean(), z.enum(["low", "medium", "high", "max"])]).nullish(),
   logprobs: z.boolean().nullish(),
   top_logprobs: z.int().min(0).max(MOST_LOGPROBS).nullish(),
