@@ -15,14 +15,18 @@ export function readJson(text: string): unknown {
   }
 }
 
-/** The text of a value that was JSON once; null when it is nested so deeply that the stack ends first (seen at 100 000
- *  levels, which reading takes without complaint). */
+/** What llama-server 0.7.0 still takes: more ends it, and far more ends us (core/openai-request.ts has the same limit). */
+export const MAX_DEPTH = 128;
+
+/** Whether lists and objects lie in each other more than `levels` deep. */
+export function isDeeper(value: unknown, levels = MAX_DEPTH): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return levels === 0 || Object.values(value).some((inner) => isDeeper(inner, levels - 1));
+}
+
+/** The text of a value that was JSON once; null when it is nested too deeply. */
 export function writeJson(value: unknown): string | null {
-  try {
-    return JSON.stringify(value) ?? null;
-  } catch {
-    return null;
-  }
+  return isDeeper(value) ? null : JSON.stringify(value);
 }
 
 /** The same object without fields that are undefined. */

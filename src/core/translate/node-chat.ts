@@ -12,7 +12,7 @@ import {
   refuseOnNode,
   refuseUnheeded,
 } from "./node-request.ts";
-import { badRequest, type Checked, check, type Refused } from "./refusal.ts";
+import { badRequest, type Checked, checkBody, type Refused } from "./refusal.ts";
 
 const toolSchema = z.looseObject({ type: z.string().nullish(), function: z.looseObject({ name: z.string() }) });
 const effortSchema = z.enum(["none", "minimal", "low", "medium", "high", "xhigh", "max", "ultra"]);
@@ -36,7 +36,7 @@ type Chat = z.infer<typeof chatSchema>;
 
 /** Translates it; a prompt that does not fit is refused by the node, never cut. */
 export function toNodeChat(body: unknown, target: NodeTarget): NodeRequest {
-  const checked = check(chatSchema, body);
+  const checked = checkBody(chatSchema, body);
   if (!checked.ok) return checked;
   const said = checked.value;
   const refused = refuseUnheeded(said) ?? refuseChat(said);

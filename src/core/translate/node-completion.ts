@@ -10,7 +10,7 @@ import {
   refuseOnNode,
   refuseUnheeded,
 } from "./node-request.ts";
-import { type Checked, check, type Refused } from "./refusal.ts";
+import { type Checked, check, checkBody, type Refused } from "./refusal.ts";
 
 const completionSchema = z.looseObject({
   ...COMMON,
@@ -27,7 +27,7 @@ type Completion = z.infer<typeof completionSchema>;
 /** Translates it. Ollama's own /v1 puts the prompt into the model's chat template; llama-server does not, and a name
  *  should mean the same on both. A suffix needs the template, which knows the model's gap tokens. */
 export function toNodeCompletion(body: unknown, target: NodeTarget): NodeRequest {
-  const checked = check(completionSchema, body);
+  const checked = checkBody(completionSchema, body);
   if (!checked.ok) return checked;
   const said = checked.value;
   const refused = refuseUnheeded(said) ?? refuseCompletion(said);

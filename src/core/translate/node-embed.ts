@@ -6,7 +6,7 @@ import { fromOllama } from "./node-error.ts";
 import { type NodeTarget, refuseOnNode } from "./node-request.ts";
 import type { WholeAnswer } from "./ollama-answer.ts";
 import { unreadable } from "./openai-events.ts";
-import { type Checked, check } from "./refusal.ts";
+import { type Checked, check, checkBody } from "./refusal.ts";
 
 export interface EmbedWants {
   /** How many vectors are due. */
@@ -28,7 +28,7 @@ const MOST_TEXTS = 2048;
 
 /** Translates it; `dimensions` Ollama does itself, and a text that is too long is refused rather than cut. */
 export function toNodeEmbed(body: unknown, target: NodeTarget): NodeEmbedRequest {
-  const checked = check(embedSchema, body);
+  const checked = checkBody(embedSchema, body);
   if (!checked.ok) return checked;
   const { input, dimensions, encoding_format } = checked.value;
   const texts = textsOf(input);

@@ -1,6 +1,6 @@
 /** Messages of an OpenAI client as an Ollama node takes them: one text and its images each, arguments as objects. Pure. */
 import { z } from "zod";
-import { defined, isObject, type JsonObject, readJson } from "./json.ts";
+import { defined, isDeeper, isObject, type JsonObject, readJson } from "./json.ts";
 import { badRequest, type Checked, check, type Refused, unsupported } from "./refusal.ts";
 
 const text = z.string().nullish();
@@ -138,7 +138,7 @@ function callsOf({ tool_calls }: Message, at: string): Checked<readonly JsonObje
   for (const [index, { id, function: called }] of (tool_calls ?? []).entries()) {
     const text = called.arguments ?? "";
     const value = text.trim() === "" ? {} : readJson(text);
-    if (!isObject(value)) return badArguments(`${at}.tool_calls[${index}].function.arguments`);
+    if (!isObject(value) || isDeeper(value)) return badArguments(`${at}.tool_calls[${index}].function.arguments`);
     calls.push(defined({ id: id || undefined, function: { index, name: called.name, arguments: value } }));
   }
   return { ok: true, value: calls };

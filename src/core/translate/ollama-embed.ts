@@ -6,7 +6,7 @@ import { readKeepAlive } from "./ollama-keep-alive.ts";
 import { translateOptions } from "./ollama-options.ts";
 import { type OllamaRequest, type OllamaWants, withoutPrompt } from "./ollama-request.ts";
 import { unreadable } from "./openai-events.ts";
-import { check } from "./refusal.ts";
+import { checkBody } from "./refusal.ts";
 
 const COMMON = { model: z.string().min(1), options: z.unknown().optional(), keep_alive: z.unknown().optional() };
 
@@ -20,7 +20,7 @@ const oldSchema = z.looseObject({ ...COMMON, prompt: z.string().nullish() });
 
 /** `/api/embed`. */
 export function translateOllamaEmbed(body: unknown): OllamaRequest {
-  const checked = check(embedSchema, body);
+  const checked = checkBody(embedSchema, body);
   if (!checked.ok) return checked;
   const { input, truncate, dimensions, ...said } = checked.value;
   const texts = typeof input === "string" ? (input === "" ? [] : [input]) : (input ?? []);
@@ -29,7 +29,7 @@ export function translateOllamaEmbed(body: unknown): OllamaRequest {
 
 /** `/api/embeddings`, the old one: a single text. */
 export function translateOllamaEmbeddings(body: unknown): OllamaRequest {
-  const checked = check(oldSchema, body);
+  const checked = checkBody(oldSchema, body);
   if (!checked.ok) return checked;
   const { prompt, ...said } = checked.value;
   return ask(said, prompt ? [prompt] : [], { truncate: true, dimensions: null });

@@ -14,7 +14,7 @@ import {
   withoutPrompt,
 } from "./ollama-request.ts";
 import { renderTemplate } from "./ollama-template.ts";
-import { badRequest, type Checked, check } from "./refusal.ts";
+import { badRequest, type Checked, checkBody } from "./refusal.ts";
 
 const text = z.string().nullish();
 
@@ -33,7 +33,7 @@ type Generate = z.infer<typeof generateSchema>;
 
 /** Translates it; an empty prompt loads, or unloads, whatever else is said (server/routes.go GenerateHandler). */
 export function translateOllamaGenerate(body: unknown): OllamaRequest {
-  const checked = check(generateSchema, body);
+  const checked = checkBody(generateSchema, body);
   if (!checked.ok) return checked;
   const said = checked.value;
   const common = readCommon(said);

@@ -5,7 +5,7 @@ import { defined, type JsonObject } from "./json.ts";
 import { readKeepAlive } from "./ollama-keep-alive.ts";
 import { translateMessages } from "./ollama-messages.ts";
 import { type TranslatedOptions, translateOptions } from "./ollama-options.ts";
-import { type Checked, check, unsupported } from "./refusal.ts";
+import { type Checked, check, checkBody, unsupported } from "./refusal.ts";
 
 /** What the request says beside what the upstream is asked. */
 export interface OllamaWants {
@@ -107,7 +107,7 @@ export function withoutPrompt(wants: OllamaWants): OllamaRequest {
 
 /** `/api/chat` as `/v1/chat/completions`. */
 export function translateOllamaChat(body: unknown): OllamaRequest {
-  const checked = check(chatSchema, body);
+  const checked = checkBody(chatSchema, body);
   if (!checked.ok) return checked;
   const said = checked.value;
   const common = readCommon(said);

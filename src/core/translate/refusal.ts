@@ -1,6 +1,7 @@
 /** Why a request has no translation: the field at fault, in OpenAI's words. Pure. */
 import type { z } from "zod";
 import { type ErrorOptions, SynapticError } from "../errors.ts";
+import { isDeeper, MAX_DEPTH } from "./json.ts";
 
 export interface Refused {
   readonly ok: false;
@@ -17,6 +18,12 @@ export function badRequest(message: string, options: ErrorOptions = {}): Refused
 /** A request that is right, but asks for what the upstream cannot do. */
 export function unsupported(message: string, options: ErrorOptions): Refused {
   return { ok: false, error: new SynapticError("unsupported_parameter", message, options) };
+}
+
+/** Checks a whole request, also that it is not nested beyond all measure. */
+export function checkBody<T>(schema: z.ZodType<T>, body: unknown): Checked<T> {
+  if (!isDeeper(body)) return check(schema, body);
+  return badRequest(`Cannot use the request: it is nested deeper than ${MAX_DEPTH} levels`);
 }
 
 /** Checks a value of a request; `at` is where it stands in the body, such as `messages[0]`. */

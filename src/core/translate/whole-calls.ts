@@ -1,6 +1,6 @@
 /** Pieces of tool calls, joined into whole ones with an object of arguments. Pure. */
 import type { ToolCallPart } from "./answer-events.ts";
-import { isObject, type JsonObject, readJson } from "./json.ts";
+import { isDeeper, isObject, type JsonObject, readJson } from "./json.ts";
 
 export interface WholeCall {
   readonly index: number;
@@ -12,7 +12,7 @@ export interface WholeCall {
 export interface CallCollector {
   /** False when there are more calls, or longer ones, than any answer has. */
   add(parts: readonly ToolCallPart[]): boolean;
-  /** In their order, and the names of those whose arguments are no JSON object. */
+  /** In their order, and the names of those whose arguments are no JSON object, or one without end. */
   finish(): { readonly calls: readonly WholeCall[]; readonly broken: readonly string[] };
 }
 
@@ -47,7 +47,7 @@ export function createCallCollector(): CallCollector {
       for (const [index, { id, name, texts }] of [...byIndex].toSorted(([a], [b]) => a - b)) {
         const text = texts.join("");
         const value = text.trim() === "" ? {} : readJson(text);
-        if (isObject(value)) calls.push({ index, id, name, arguments: value });
+        if (isObject(value) && !isDeeper(value)) calls.push({ index, id, name, arguments: value });
         else broken.push(name);
       }
       byIndex.clear();

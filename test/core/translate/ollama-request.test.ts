@@ -93,9 +93,17 @@ describe("a chat", () => {
   });
 
   test("without a limit has none, since llama-server refuses numbers below -1 (measured, 0.7.0)", () => {
-    for (const num_predict of [-1, -2, null])
+    for (const num_predict of [-1, -2, null, 2 ** 31])
       expect(bodyOf({ options: { num_predict } })).not.toContainKey("max_tokens");
     expect(bodyOf({ options: { num_predict: 0 } })).toMatchObject({ max_tokens: 0 });
+  });
+
+  test("looks back over the whole context for -1, and never so far that memory goes (measured, 0.7.0)", () => {
+    const lookBack = (options: object) => bodyOf({ options }).repeat_last_n;
+    expect(lookBack({ repeat_last_n: -1 })).toBe(32_768);
+    expect(lookBack({ repeat_last_n: -1, num_ctx: 131_072 })).toBe(131_072);
+    expect(lookBack({ repeat_last_n: 2 ** 31 - 1 })).toBe(2 ** 20);
+    expect(lookBack({ repeat_last_n: 0 })).toBe(0);
   });
 
   test("has a seed of 32 bits, or a random one", () => {
@@ -279,6 +287,7 @@ test("what is wrong is refused by its name (facts/clients.md check 15)", () => {
     [{ ...BASE, options: { temperature: "hot" } }, "options.temperature"],
     [{ ...BASE, options: [] }, "options"],
     [{ ...BASE, options: { stop: 5 } }, "options.stop"],
+    [{ ...BASE, options: { top_k: 2 ** 31 } }, "options.top_k"],
     [{ ...BASE, format: "xml" }, "format"],
     [{ ...BASE, think: "a bit" }, "think"],
     [{ ...BASE, tools: [{}] }, "tools[0].function"],
