@@ -1,6 +1,6 @@
 /** The answer of an Ollama node in OpenAI's dialect: server-sent events, or a whole one. Pure. */
-import { type SynapticError, toOpenAi } from "../errors.ts";
-import type { AnswerEvent, Counts } from "./answer-events.ts";
+import { toOpenAi } from "../errors.ts";
+import type { Counts } from "./answer-events.ts";
 import { createNodeLines, createNodeReader } from "./node-events.ts";
 import type { WholeAnswer } from "./ollama-answer.ts";
 import {
@@ -12,6 +12,7 @@ import {
   wholeAnswer,
 } from "./openai-answer.ts";
 import { endedEarly } from "./openai-events.ts";
+import { type AnswerWriter, createTranslator } from "./stream-translator.ts";
 import type { StreamTranslator } from "./types.ts";
 
 export interface FromNodeOptions extends OpenAiAnswerOptions {
@@ -21,13 +22,15 @@ export interface FromNodeOptions extends OpenAiAnswerOptions {
 
 /** Ends in `[DONE]` when the node said that it was done, in an error frame otherwise, never in both. */
 export function createOpenAiStream(options: FromNodeOptions): StreamTranslator {
-  const reader = createNodeReader(contextOf(options));
+  return createTranslator(createNodeReader(contextOf(options)), createOpenAiWriter(options));
+}
+
+function createOpenAiWriter(options: OpenAiAnswerOptions): AnswerWriter {
   let begun = false;
-  let ended = false;
   let counts: Counts | null = null;
   let offset = 0;
 
-  const chunk = (own: object): string => frame(openAiChunk(options, { ...own }));
+  const chunk = (own: { readonly [key: string]: unknown }): string => frame(openAiChunk(options, own));
 
   /** The role comes alone, once, before all else (facts/clients.md 5.2). */
   const begin = (): string => {
@@ -37,40 +40,28 @@ export function createOpenAiStream(options: FromNodeOptions): StreamTranslator {
     return chunk({ choices: [{ index: 0, delta: { role: "assistant", content: "" }, finish_reason: null }] });
   };
 
-  const fail = (error: SynapticError): string => {
-    if (ended) return "";
-    ended = true;
-    return frame(toOpenAi(error).body);
-  };
-
-  const write = (event: AnswerEvent): string => {
-    switch (event.tag) {
-      case "delta": {
-        const choice = choiceOf(options, event, offset);
-        offset += event.text.length;
-        return choice ? begin() + chunk({ choices: [choice] }) : "";
-      }
-      case "finish":
-        return begin() + chunk({ choices: [finishChoice(options, event.reason)] });
-      case "counts":
-        counts = event.counts;
-        return "";
-      case "done": {
-        ended = true;
-        const usage = options.includeUsage ? chunk({ choices: [], usage: usageOf(counts) }) : "";
-        return `${usage}data: [DONE]\n\n`;
-      }
-      case "failed":
-        return fail(event.error);
-    }
-  };
-
   return {
-    push: (bytes) => (ended ? "" : reader.push(bytes).map(write).join("")),
-    end: () => (ended ? "" : reader.end().map(write).join("")),
-    fail,
+    write(event) {
+      switch (event.tag) {
+        case "delta": {
+          const choice = choiceOf(options, event, offset);
+          offset += event.text.length;
+          return choice ? begin() + chunk({ choices: [choice] }) : "";
+        }
+        case "finish":
+          return begin() + chunk({ choices: [finishChoice(options, event.reason)] });
+        case "counts":
+          counts = event.counts;
+          return "";
+        case "done": {
+          const usage = options.includeUsage ? chunk({ choices: [], usage: usageOf(counts) }) : "";
+          return `${usage}data: [DONE]\n\n`;
+        }
+      }
+    },
+    error: (error) => frame(toOpenAi(error).body),
     // A comment, and not the word `ping`, which ends a batch for some (facts/clients.md 0.3).
-    keepAlive: () => (ended ? "" : ": keep-alive\n\n"),
+    keepAlive: () => ": keep-alive\n\n",
   };
 }
 
