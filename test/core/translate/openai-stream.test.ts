@@ -197,6 +197,13 @@ describe("what goes wrong", () => {
     expect(translator.push(mib) + translator.end()).toBe("");
   });
 
+  test("nothing follows a good end", () => {
+    const translator = createOpenAiStream(nodeOptions());
+    translator.push(new TextEncoder().encode(TEXT));
+    const late = new SynapticError("upstream_timeout", "Too late");
+    expect(translator.keepAlive() + translator.fail(late) + translator.end()).toBe("");
+  });
+
   test("nothing follows an error of ours", () => {
     const translator = createOpenAiStream(nodeOptions());
     const error = new SynapticError("upstream_timeout", "The node fell silent");
