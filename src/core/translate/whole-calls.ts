@@ -27,31 +27,44 @@ interface Collected {
 
 /** llama-server sends a call's arguments bit by bit; Ollama's clients take whole calls only (facts/clients.md 3). */
 export function createCallCollector(): CallCollector {
+  const calls: Collected[] = [];
+  // The last call of each index: some servers give all calls the same, and only the id tells them apart.
   const byIndex = new Map<number, Collected>();
   let characters = 0;
+
+  const callOf = ({ index, id }: ToolCallPart): Collected => {
+    const known = byIndex.get(index);
+    if (known && (id === null || known.id === null || known.id === id)) return known;
+    const call = { id, name: "", texts: [] };
+    byIndex.set(index, call);
+    calls.push(call);
+    return call;
+  };
+
   return {
     add(parts) {
-      for (const { index, id, name, argumentsText } of parts) {
-        const call = byIndex.get(index) ?? { id: null, name: "", texts: [] };
-        byIndex.set(index, call);
+      for (const part of parts) {
+        const { id, name, argumentsText } = part;
+        const call = callOf(part);
         call.id ??= id;
         call.name += name ?? "";
         if (argumentsText !== "") call.texts.push(argumentsText);
         characters += argumentsText.length + (name?.length ?? 0);
       }
-      return byIndex.size <= MOST_CALLS && characters <= MOST_CHARACTERS;
+      return calls.length <= MOST_CALLS && characters <= MOST_CHARACTERS;
     },
     finish() {
-      const calls: WholeCall[] = [];
+      const whole: WholeCall[] = [];
       const broken: string[] = [];
-      for (const [index, { id, name, texts }] of [...byIndex].toSorted(([a], [b]) => a - b)) {
+      for (const [index, { id, name, texts }] of calls.entries()) {
         const text = texts.join("");
         const value = text.trim() === "" ? {} : readJson(text);
-        if (isObject(value) && !isDeeper(value)) calls.push({ index, id, name, arguments: value });
+        if (isObject(value) && !isDeeper(value)) whole.push({ index, id, name, arguments: value });
         else broken.push(name);
       }
+      calls.length = 0;
       byIndex.clear();
-      return { calls, broken };
+      return { calls: whole, broken };
     },
   };
 }

@@ -88,6 +88,23 @@ describe("a chat", () => {
     expect(linesFor(streams.tools).at(-1)).toMatchObject({ done: true, done_reason: "stop" });
   });
 
+  test("keeps calls apart that only their ids tell apart", () => {
+    const part = (id: string | null, name: string | null, args: string) => ({
+      id,
+      function: { name, arguments: args },
+    });
+    const chunk = (tool_calls: readonly object[], finish_reason: string | null = null): string =>
+      `data: ${JSON.stringify({ choices: [{ index: 0, delta: { tool_calls }, finish_reason }] })}\n\n`;
+    const stream =
+      chunk([part("a", "f", '{"x":')]) + chunk([part(null, null, "1}")]) + chunk([part("b", "g", "{}")], "tool_calls");
+    expect(messages(`${stream}data: [DONE]\n\n`)[0]).toMatchObject({
+      tool_calls: [
+        { id: "a", function: { index: 0, name: "f", arguments: { x: 1 } } },
+        { id: "b", function: { index: 1, name: "g", arguments: {} } },
+      ],
+    });
+  });
+
   test("leaves out a call that the limit of tokens cut, and says that it was the limit", () => {
     const lines = linesFor(streams.toolsCut);
     expect(JSON.stringify(lines)).not.toContain("tool_calls");
