@@ -44,7 +44,10 @@ function backendsOf(count: number): readonly BackendFacts[] {
     const freeBytes = (8 + ((i * 37) % 41)) * GIB;
     return {
       endpoint: formatEndpoint(`10.0.${Math.floor(i / 250)}.${(i % 250) + 1}`, 50_052),
+      machine: `10.0.${Math.floor(i / 250)}.${(i % 250) + 1}`,
       devices: [{ index: 0, kind: "accelerator" as const, freeBytes, totalBytes: 48 * GIB }],
+      speed: { bytesPerSecond: (5 + ((i * 53) % 97)) * 1e9, build: "0.7.0", measuredAt: "" },
+      rttMs: 0.5,
     };
   });
 }
@@ -76,7 +79,7 @@ export function benchPlan(): string {
     { backends: 16, layers: 200 },
     { backends: 1_000, layers: 200 },
   ].flatMap(({ backends, layers }) =>
-    (["fewest", "spread"] as const).map((placement) => {
+    (["fewest", "spread", "resilient"] as const).map((placement) => {
       const input = inputOf(backends, layers, placement);
       const times: number[] = [];
       let used = 0;

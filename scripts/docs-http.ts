@@ -10,6 +10,7 @@ import { clock } from "../src/io/clock.ts";
 import { requestUpstream } from "../src/io/http-client.ts";
 import { createLlamaPort } from "../src/io/llama-process.ts";
 import { createLogger } from "../src/io/log.ts";
+import { readMemory } from "../src/io/memory.ts";
 import { listModelFiles, readModel } from "../src/io/model-files.ts";
 import { random } from "../src/io/random.ts";
 import { openSentinel, probeBackend } from "../src/io/rpc-client.ts";
@@ -66,6 +67,7 @@ function idleRuntime(): Runtime {
     models: { read: readModel, list: listModelFiles, stored: async () => ({ models: [], problems: [] }) },
     http: { request: requestUpstream },
     random,
+    machine: { memory: readMemory },
   };
   return new Runtime({ config: resolved.config, ports, version: "" });
 }
@@ -96,6 +98,7 @@ export async function metrics(): Promise<string> {
     ready: false,
     engine: null,
     engineFailure: null,
+    head: { freeBytes: 0, totalBytes: 0 },
     backends: [],
     nodes: [],
     coordinators: [],

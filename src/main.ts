@@ -12,6 +12,7 @@ import { requestUpstream } from "./io/http-client.ts";
 import { listen } from "./io/http-server.ts";
 import { createLlamaPort } from "./io/llama-process.ts";
 import { createLogger } from "./io/log.ts";
+import { readMemory } from "./io/memory.ts";
 import { listModelFiles } from "./io/model-files.ts";
 import { createModelReader } from "./io/model-reader.ts";
 import { createStoreLister } from "./io/ollama-store.ts";
@@ -27,8 +28,8 @@ raiseFetchLimit();
 handleOutputErrors();
 
 const reader = createModelReader();
-const machine = { platform: process.platform, home: homedir(), root: "/" };
-const models = { read: reader.read, list: listModelFiles, stored: createStoreLister({ machine, reader }) };
+const system = { platform: process.platform, home: homedir(), root: "/" };
+const models = { read: reader.read, list: listModelFiles, stored: createStoreLister({ machine: system, reader }) };
 
 const host: Host = {
   version: typeof SYNAPTIC_VERSION === "undefined" ? `${packageVersion}+source` : SYNAPTIC_VERSION,
@@ -53,6 +54,7 @@ const host: Host = {
       models,
       http: { request: requestUpstream },
       random,
+      machine: { memory: readMemory },
     }) satisfies Ports,
   listen,
   stopping: handleSignals(),

@@ -46,12 +46,19 @@ export function renderBackends(backends: readonly BackendSnapshot[]): string {
 const SHARE_HEADER = ["WHERE", "LAYERS", "MODEL", "KV CACHE", "COMPUTE"];
 
 export function renderPlan(plan: Plan): string {
-  return `${describeSize(plan)}\n\n${table(SHARE_HEADER, shareRows(plan))}`;
+  const { tokensPerSecond } = plan.estimate;
+  const speed = tokensPerSecond === null ? "" : `estimated ${tokensPerSecond.toFixed(1)} tokens/s for one stream\n`;
+  return `${describeSize(plan)}\n${speed}\n${table(SHARE_HEADER, shareRows(plan))}`;
 }
 
 export function describeSize(plan: Plan): string {
-  const slots = plan.parallel === 1 ? "1 slot" : `${plan.parallel} slots that share it`;
-  return `${plan.model}: ${plan.offloadedLayers} of ${plan.totalLayers} layers placed (${plan.placement}), context ${plan.contextSize} tokens, ${slots}, KV ${plan.kvType}`;
+  const { model, placement, totalLayers, contextSize, contextPerSlot, parallel, kvType, head } = plan;
+  const placed = plan.offloadedLayers + (head.layers ?? 0);
+  const slots =
+    parallel === 1
+      ? "1 slot"
+      : `${parallel} slots that share it (up to ${contextPerSlot.alone} for one alone, ${contextPerSlot.even} each when all are full)`;
+  return `${model}: ${placed} of ${totalLayers} layers placed (${placement}), context ${contextSize} tokens, ${slots}, KV ${kvType}`;
 }
 
 function shareRows({ backends, head }: Pick<Plan, "backends" | "head">): readonly (readonly Cell[])[] {
@@ -60,10 +67,12 @@ function shareRows({ backends, head }: Pick<Plan, "backends" | "head">): readonl
     return backend.devices.map((device) => [`${backend.endpoint} device ${device.index}`, ...shareCells(device)]);
   });
   const local = head.devices.map((device) => [`head node ${device.name}`, ...shareCells(device)]);
-  const rest = ["head node", "-", formatBytes(head.modelBytes), "-", formatBytes(head.computeBytes)];
-  const projector = head.projectorBytes;
-  const images = projector === undefined ? [] : [["head node's projector", "-", formatBytes(projector), "-", "-"]];
-  return [...remote, ...local, rest, ...images];
+  const { layers = "-", kvBytes, projectorBytes, draftBytes } = head;
+  const kv = kvBytes === undefined ? "-" : formatBytes(kvBytes);
+  const rest = ["head node", layers, formatBytes(head.modelBytes), kv, formatBytes(head.computeBytes)];
+  const besides = (what: string, bytes: number | undefined) =>
+    bytes === undefined ? [] : [[`head node's ${what}`, "-", formatBytes(bytes), "-", "-"]];
+  return [...remote, ...local, rest, ...besides("projector", projectorBytes), ...besides("draft model", draftBytes)];
 }
 
 interface Share {
@@ -89,11 +98,12 @@ export function renderProof(plan: Plan, proof: Proof): string {
       `${formatBytes(planned.computeBytes)} / ${formatBytes(seen?.computeBytes ?? 0)}`,
     ];
   });
+  const { layers, kvBytes } = plan.head;
   const head = [
     "head node",
-    "-",
+    layers === undefined ? "-" : `${layers} / ${proof.head.layers ?? 0}`,
     `${formatBytes(plan.head.modelBytes)} / ${formatBytes(proof.head.modelBytes)}`,
-    "-",
+    kvBytes === undefined ? "-" : `${formatBytes(kvBytes)} / ${formatBytes(proof.head.kvBytes ?? 0)}`,
     `${formatBytes(plan.head.computeBytes)} / ${formatBytes(proof.head.computeBytes)}`,
   ];
   const header = ["PLANNED / SEEN", "LAYERS", "MODEL", "KV CACHE", "COMPUTE (reserved)"];
@@ -102,6 +112,8 @@ export function renderProof(plan: Plan, proof: Proof): string {
 
 export function renderStatus(snapshot: Snapshot): string {
   const lines = [`synaptic ${snapshot.version}, ${snapshot.ready ? "ready" : "starting"}, since ${snapshot.startedAt}`];
+  const { freeBytes, totalBytes } = snapshot.head;
+  lines.push(`head node: ${formatBytes(freeBytes)} of ${formatBytes(totalBytes)} free`);
   if (snapshot.engine) lines.push(`llama-server ${snapshot.engine.version} (${snapshot.engine.path})`);
   if (snapshot.engineFailure) lines.push(`no llama-server: ${snapshot.engineFailure}`);
   const { inFlight, limit } = snapshot.requests;

@@ -167,7 +167,7 @@ function warnOfStrangers(ledger: Ledger, named: readonly Named[], extras: Extras
 }
 
 function describeBackend({ host, port }: Named, about: BackendExtras | undefined): ConfigBackend {
-  const { maxMemory, layers, priority } = about ?? {};
+  const { maxMemory, layers, priority, ownDevice } = about ?? {};
   const maxMemoryBytes = typeof maxMemory === "string" ? parseBytes(maxMemory) : maxMemory;
   return {
     endpoint: formatEndpoint(host, port),
@@ -176,5 +176,6 @@ function describeBackend({ host, port }: Named, about: BackendExtras | undefined
     ...(typeof maxMemoryBytes === "number" ? { maxMemoryBytes } : {}),
     ...(layers === undefined ? {} : { layers }),
     ...(priority === undefined ? {} : { priority }),
+    ...(ownDevice === undefined ? {} : { ownDevice }),
   };
 }

@@ -38,9 +38,10 @@ export const contextSchema = wholeNumber(1, 16_777_216, "of tokens").describe(
   "Tokens of context; without it the smaller of what the model was trained for and 32768.",
 );
 export const placementSchema = z
-  .enum(["fewest", "spread", "pinned"], { error: '"fewest", "spread" or "pinned"' })
+  .enum(["fewest", "spread", "pinned", "resilient"], { error: '"fewest", "spread", "pinned" or "resilient"' })
   .describe(
-    "fewest: as few and as fast backends as fit. spread: all usable ones by free memory. pinned: by backends[].layers.",
+    "fewest: as few and as fast backends as fit. spread: all usable ones by free memory. pinned: by backends[].layers. " +
+      "resilient: as fewest, where the other backends would hold the model after the loss of any one.",
   );
 const parallelSchema = wholeNumber(1, 256).describe("Requests answered at the same time by one model.");
 const kvTypeSchema = z
@@ -66,6 +67,9 @@ const backendSchema = z
         .describe('The most that a plan may use there, such as "12GiB".'),
       layers: wholeNumber(0, 10_000).optional().describe('Layers (output head included) for placement "pinned".'),
       priority: wholeNumber(-1000, 1000).optional().describe("Larger is used earlier; 0 when left out."),
+      ownDevice: flagSchema
+        .optional()
+        .describe("Its accelerators are its own, although another backend of its machine reports the same memory."),
       exclude: flagSchema.optional().describe("Never use this backend."),
       ...knownByName(LATER_KEYS.backend, LATER),
     },

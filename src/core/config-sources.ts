@@ -2,7 +2,6 @@
 import type { z } from "zod";
 import { describeFound, type Problem } from "./config-problems.ts";
 import type { ConfigEnvironment, ConfigFlags } from "./config-types.ts";
-import { RESILIENT_HINT } from "./config-words.ts";
 
 export interface ConfigInput {
   /** Parsed JSON and the absolute path it came from; null when there is no file. */
@@ -70,7 +69,6 @@ function parseText<T>(ledger: Ledger, { name, text }: TextSource, schema: z.ZodT
     key: "",
     expected: tried[0]?.error?.issues[0]?.message ?? "another value",
     found: describeFound(text),
-    ...(text === "resilient" ? { hint: RESILIENT_HINT } : {}),
   });
   return undefined;
 }

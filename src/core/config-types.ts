@@ -12,6 +12,8 @@ export interface ConfigBackend {
   readonly layers?: number;
   /** Larger is used earlier. */
   readonly priority?: number;
+  /** Its accelerators are no other backend's. */
+  readonly ownDevice?: boolean;
 }
 
 export interface ModelSettings {

@@ -49,12 +49,9 @@ export function fileHint(path: Path, value: unknown): string | undefined {
     return "without backends, leave the key out or write []";
   if (path[0] === "rpc_backends" && path.length === 2 && typeof value === "string") return stringBackendHint(value);
   if (last === "port" && typeof value === "string" && /^\d+$/.test(value)) return `write ${value} without quotes`;
-  if (last === "placement" && value === "resilient") return RESILIENT_HINT;
   if (last === "hash") return "make a key and its hash with: KEY=$(openssl rand -hex 32); printf %s $KEY | sha256sum";
   return undefined;
 }
-
-export const RESILIENT_HINT = 'placement "resilient" comes in a later version of synaptic';
 
 function stringBackendHint(value: string): string {
   const read = readEndpoint(value);

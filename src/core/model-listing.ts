@@ -55,7 +55,7 @@ const MOST_NAMED = 3;
 function placesOf({ backends, head }: Pick<Plan, "backends" | "head">): string {
   const local = head.devices.filter(({ layers }) => layers > 0).map(({ name }) => name);
   const places = [...backends.map(({ endpoint }) => endpoint as string), ...local];
-  if (backends.length === 0) return `this machine alone (${local.join(", ")})`;
+  if (backends.length === 0) return `this machine alone (${local.join(", ") || "CPU"})`;
   const more = places.length - MOST_NAMED;
   return more > 0 ? `${places.slice(0, MOST_NAMED).join(", ")} and ${more} more` : places.join(", ");
 }

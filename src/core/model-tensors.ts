@@ -5,6 +5,8 @@ import { nextnLayers } from "./model-kv.ts";
 
 export interface WeightBytes {
   readonly layers: readonly number[];
+  /** Of each layer, what is gone through for one token. */
+  readonly read: readonly number[];
   readonly input: number;
   readonly output: number;
   readonly perDevice: number;
@@ -22,6 +24,8 @@ const OUTPUT_NAME = /^(output|cls|hc_head|altup_proj|altup_unembd_proj|dec\.outp
 const PER_DEVICE_NAME = /^(rope_freqs|rope_factors_long|rope_factors_short)\./;
 /** Belong to all layers, and lie with the first. */
 const FIRST_LAYER_NAME = /^(per_layer_model_proj|per_layer_proj_norm)\./;
+/** All experts of a layer in one tensor. */
+const EXPERTS_NAME = /_exps\./;
 /** Architectures that read past their extra prediction layers (`TENSOR_SKIP`). */
 const SKIPS_NEXTN: ReadonlySet<string> = new Set(["glm4moe"]);
 /** These name the output norm like an input tensor (`LLM_TENSOR_OUTPUT_NORM_LFM2`). */
@@ -42,12 +46,16 @@ function placeOf({ name }: GgufTensor, architecture: string): Place {
 /** Sums the tensors' bytes by place; refuses a model whose layers don't match its layer count. */
 export function weightBytes({ tensors }: GgufHeader, keys: ModelKeys, layerCount: number): WeightResult {
   const layers = Array.from({ length: layerCount }, () => 0);
+  const idle = Array.from({ length: layerCount }, () => 0);
+  const idleShare = 1 - Math.min(1, (keys.number("expert_used_count") ?? 1) / (keys.number("expert_count") ?? 1));
   const sums = { input: 0, output: 0, perDevice: 0 };
   for (const tensor of tensors) {
     const place = placeOf(tensor, keys.architecture);
     if (typeof place === "string") sums[place] += tensor.bytes;
-    else if (place < layerCount) layers[place] = (layers[place] ?? 0) + tensor.bytes;
-    else
+    else if (place < layerCount) {
+      layers[place] = (layers[place] ?? 0) + tensor.bytes;
+      if (EXPERTS_NAME.test(tensor.name)) idle[place] = (idle[place] ?? 0) + tensor.bytes * idleShare;
+    } else
       return {
         ok: false,
         reason: `tensor ${tensor.name} belongs to layer ${place}, but the model has ${layerCount} layers`,
@@ -59,6 +67,7 @@ export function weightBytes({ tensors }: GgufHeader, keys: ModelKeys, layerCount
   if (!embeddings) return { ok: false, reason: "token_embd.weight is missing" };
   const tiedOutput = !tensors.some((tensor) => tensor.name === "output.weight");
   if (SKIPS_NEXTN.has(keys.architecture)) layers.fill(0, layerCount - nextnLayers(keys));
+  const read = layers.map((bytes, i) => Math.max(0, Math.round(bytes - (idle[i] ?? 0))));
   const output = sums.output + (tiedOutput ? embeddings.bytes : 0);
-  return { ok: true, bytes: { layers, input: sums.input, output, perDevice: sums.perDevice, tiedOutput } };
+  return { ok: true, bytes: { layers, read, input: sums.input, output, perDevice: sums.perDevice, tiedOutput } };
 }

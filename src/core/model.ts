@@ -9,6 +9,8 @@ import { weightBytes } from "./model-tensors.ts";
 /** One repeating layer (`blk.N`). */
 export interface LayerFacts extends LayerCache {
   readonly weightBytes: number;
+  /** Of them, what is gone through for one token; absent when it is all. */
+  readonly readBytes?: number;
 }
 
 export interface ModelFacts {
@@ -85,7 +87,11 @@ export function modelFacts(header: GgufHeader): ModelResult {
   const weights = weightBytes(header, keys, layerCount);
   if (!weights.ok) return refuse(weights.reason);
   const { bytes } = weights;
-  const layers = bytes.layers.map((weight, i) => ({ weightBytes: weight, ...layerCache(keys, i, layerCount) }));
+  const layers = bytes.layers.map((weight, i) => ({
+    weightBytes: weight,
+    ...(bytes.read[i] !== weight && { readBytes: bytes.read[i] ?? weight }),
+    ...layerCache(keys, i, layerCount),
+  }));
   const name = header.metadata.get("general.name");
   const sizes = headSizes(keys);
   const facts: ModelFacts = {

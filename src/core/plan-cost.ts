@@ -19,6 +19,7 @@ export class LayerCosts {
   readonly #sizing: Sizing;
   readonly #pipelined: boolean;
   readonly #weights: number[] = [0];
+  readonly #read: number[] = [0];
   readonly #kv: number[] = [0];
   readonly #full: number[] = [0];
   readonly #windowed: number[] = [0];
@@ -35,8 +36,9 @@ export class LayerCosts {
     this.#pipelined = pipelined;
     this.totalLayers = facts.layers.length + 1;
     const kv = layerKvBytes(facts, sizing);
-    for (const [i, { weightBytes, keyElements, borrows, window }] of facts.layers.entries()) {
+    for (const [i, { weightBytes, readBytes, keyElements, borrows, window }] of facts.layers.entries()) {
       this.#weights.push(at(this.#weights, i) + weightBytes);
+      this.#read.push(at(this.#read, i) + (readBytes ?? weightBytes));
       this.#kv.push(at(this.#kv, i) + at(kv, i));
       this.#full.push(at(this.#full, i) + (window === null && (keyElements > 0 || borrows) ? 1 : 0));
       this.#windowed.push(at(this.#windowed, i) + (window === null ? 0 : 1));
@@ -50,6 +52,7 @@ export class LayerCosts {
       this.#lent.push(at(this.#lent, i) + at(kv, lender));
     }
     this.#weights.push(at(this.#weights, last) + facts.outputBytes);
+    this.#read.push(at(this.#read, last) + facts.outputBytes);
     for (const sums of [this.#kv, this.#full, this.#windowed, this.#lent]) sums.push(at(sums, last));
   }
 
@@ -68,6 +71,11 @@ export class LayerCosts {
       kvBytes: at(this.#kv, to) - at(this.#kv, from),
       computeBytes: this.#reserve(from, to) + this.#lentReserve(from, to) + this.#adapterReserve(from, to),
     };
+  }
+
+  /** Weights that are gone through for one token: of experts, only those that take part. */
+  readBytes(from: number, to: number): number {
+    return at(this.#read, to) - at(this.#read, from);
   }
 
   /** There are few roles, and a search asks often. */

@@ -2,7 +2,7 @@
 import { settingsFor } from "./config-models.ts";
 import type { Config } from "./config-types.ts";
 import type { ModelFacts } from "./model.ts";
-import type { BackendFacts, PlanInput, SideFile } from "./plan-types.ts";
+import type { BackendFacts, HeadFacts, Held, PlanInput, SideFile } from "./plan-types.ts";
 import type { BackendSnapshot, EngineFacts } from "./snapshot.ts";
 
 /** llama.cpp's own defaults, given explicitly since the compute buffers depend on them. */
@@ -33,16 +33,22 @@ export interface PlanSources {
   readonly backends: readonly BackendSnapshot[];
   /** Which of the backends may take part now. */
   readonly isUsable: (backend: BackendSnapshot) => boolean;
+  /** The head node's memory and speed; absent when unknown. */
+  readonly head?: HeadFacts;
+  /** What others hold of the RAM of machines. */
+  readonly held?: readonly Held[];
 }
 
 /** Gathers what `planModel()` is given. */
 export function planInput(sources: PlanSources): PlanInput {
-  const { model, path, config, facts, engine, backends, isUsable, headerArgs = [] } = sources;
+  const { model, path, config, facts, engine, backends, isUsable, head, held, headerArgs = [] } = sources;
   const settings = settingsFor(config, model.settingsId);
   return {
     facts,
     backends: backends.filter(isUsable).map((backend) => backendFacts(config, backend)),
     localDevices: engine.localDevices,
+    ...(head && { head }),
+    ...(held && { held }),
     leftOut: backends
       .filter((backend) => !isUsable(backend))
       .map(({ endpoint, state, reason, lease }) => ({
@@ -78,8 +84,10 @@ function without(defaults: readonly string[], given: readonly string[]): readonl
   return defaults.filter((_, index) => !isGiven(defaults[index - (index % 2)] ?? ""));
 }
 
-function backendFacts(config: Config, { endpoint, machine, devices }: BackendSnapshot): BackendFacts {
-  const { maxMemoryBytes, layers, priority } = config.backends.find((own) => own.endpoint === endpoint) ?? {};
+function backendFacts(config: Config, seen: BackendSnapshot): BackendFacts {
+  const { endpoint, machine, devices, speed, rttMs } = seen;
+  const { maxMemoryBytes, layers, priority, ownDevice } =
+    config.backends.find((own) => own.endpoint === endpoint) ?? {};
   return {
     endpoint,
     machine,
@@ -87,5 +95,8 @@ function backendFacts(config: Config, { endpoint, machine, devices }: BackendSna
     ...(maxMemoryBytes !== undefined && { maxMemoryBytes }),
     ...(layers !== undefined && { layers }),
     ...(priority !== undefined && { priority }),
+    ...(ownDevice !== undefined && { ownDevice }),
+    ...(speed && { speed }),
+    ...(rttMs !== null && { rttMs }),
   };
 }

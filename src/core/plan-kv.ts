@@ -1,6 +1,6 @@
 /** What layers keep in memory, in bytes: the cache for the whole context, and the states of recurrent layers. Pure. */
 import type { LayerFacts, ModelFacts } from "./model.ts";
-import type { KvType } from "./plan-types.ts";
+import type { KvType, PlanOptions } from "./plan-types.ts";
 
 /** Bytes per KV element: f16 is 2; the quantised types are blocks of 32 (facts/llamacpp.md section i). */
 const KV_ELEMENT_BYTES: Readonly<Record<KvType, number>> = { f16: 2, q8_0: 34 / 32, q4_0: 18 / 32 };
@@ -29,6 +29,18 @@ export interface Sizing {
 /** Whether attention runs in one kernel: a quantised V cache that, so it is on then whatever the head size. */
 export function wantsFlashAttention(facts: ModelFacts, kvType: KvType): boolean {
   return kvType !== "f16" || FLASH_HEAD_SIZES.has(facts.headSize);
+}
+
+/** How much a model has to keep with these options and so many tokens of context. */
+export function sizingOf(facts: ModelFacts, options: PlanOptions, contextSize: number): Sizing {
+  return {
+    contextSize: padContext(contextSize),
+    parallel: options.parallel,
+    kvType: options.kvType,
+    microBatchSize: options.microBatchSize,
+    flashAttention: wantsFlashAttention(facts, options.kvType),
+    adapterBytes: (options.adapters ?? []).reduce((sum, { bytes }) => sum + bytes, 0),
+  };
 }
 
 /** Tokens that a layer has room for: with `--kv-unified` all slots share one cache, where each keeps its window and a

@@ -20,7 +20,7 @@ export interface LocalDevice {
   readonly totalBytes: number;
 }
 export type KvType = "f16" | "q8_0" | "q4_0";
-export type Placement = "fewest" | "spread" | "pinned";
+export type Placement = "fewest" | "spread" | "pinned" | "resilient";
 
 /** A backend that may take part. */
 export interface BackendFacts {
@@ -36,6 +36,26 @@ export interface BackendFacts {
   readonly priority?: number;
   /** Absent until it has been measured: its kind of device stands for it then. */
   readonly speed?: Speed;
+  /** Round trip of the last probe: what a hop to it costs. */
+  readonly rttMs?: number;
+  /** The owner's word that its accelerators are no other backend's, although their machine and memory are the same. */
+  readonly ownDevice?: boolean;
+}
+
+/** The memory of the head node, in bytes, as its kernel and its container's limit have it. */
+export interface HeadFacts {
+  readonly freeBytes: number;
+  readonly totalBytes: number;
+  /** Of llama-server without backends there; absent until it has been measured. */
+  readonly speed?: Speed;
+}
+
+/** RAM of a machine that something else holds: an Ollama model, or another coordinator's layers. */
+export interface Held {
+  readonly machine: string;
+  readonly ramBytes: number;
+  /** Such as `ollama llama3.1:8b`. */
+  readonly what: string;
 }
 
 /** A file beside the model's own that llama-server is given. */
@@ -56,6 +76,8 @@ export interface PlanOptions {
   readonly microBatchSize: number;
   /** For images or sound (mmproj); stays on the head node. */
   readonly projector?: SideFile | null;
+  /** A small model that drafts tokens; stays on the head node. `bytes` is its weights and its KV cache. */
+  readonly draft?: SideFile | null;
   /** LoRA adapters; their weights lie with the layers that they belong to. */
   readonly adapters?: readonly SideFile[];
   readonly extraArgs: readonly string[];
@@ -68,6 +90,10 @@ export interface PlanInput {
   /** Configured backends that cannot take part now, and why. */
   readonly leftOut: readonly { readonly endpoint: Endpoint; readonly reason: string }[];
   readonly options: PlanOptions;
+  /** Absent when unknown: then nothing is checked there. */
+  readonly head?: HeadFacts;
+  /** What of each machine's RAM is not free, though its CPU devices report it so. */
+  readonly held?: readonly Held[];
 }
 
 export interface DeviceShare {
@@ -102,7 +128,25 @@ export interface HeadShare {
   readonly computeBytes: number;
   /** Of the projector's file; absent when there is none, and in a proof, since no log line shows it. */
   readonly projectorBytes?: number;
+  /** Of the draft model and its cache; absent as above. */
+  readonly draftBytes?: number;
+  /** Of the layers that its CPU computes, which are in `modelBytes` and `computeBytes` too; absent when it computes none. */
+  readonly layers?: number;
+  readonly kvBytes?: number;
   readonly devices: readonly LocalShare[];
+}
+
+/** Tokens, of the one cache that all slots share. */
+export interface ContextPerSlot {
+  /** What one slot may use while the others are empty: all of it. */
+  readonly alone: number;
+  /** What each has when all are full. */
+  readonly even: number;
+}
+
+export interface Estimate {
+  /** Of one stream, from the measured speeds; null unless every device of the plan was measured. */
+  readonly tokensPerSecond: number | null;
 }
 
 export interface Plan {
@@ -111,6 +155,7 @@ export interface Plan {
   readonly placement: Placement;
   /** Tokens in the whole cache; the slots share it. */
   readonly contextSize: number;
+  readonly contextPerSlot: ContextPerSlot;
   readonly parallel: number;
   readonly kvType: KvType;
   readonly flashAttention: boolean;
@@ -130,6 +175,7 @@ export interface Plan {
   readonly kvInexact: string | null;
   /** Backends of this plan whose loss the model survives: the others would still hold it. */
   readonly survives: readonly Endpoint[];
+  readonly estimate: Estimate;
   readonly reasons: readonly string[];
 }
 

@@ -48,8 +48,13 @@ export function proveLoad(plan: Plan, facts: ModelFacts, seen: Observations): Pr
     totalLayers: seen.offloaded?.totalLayers ?? plan.totalLayers,
     offloadedLayers: seen.offloaded?.layers ?? 0,
     backends,
-    head: { modelBytes: head.model, computeBytes: head.compute, devices },
+    head: { modelBytes: head.model, computeBytes: head.compute, ...cpuShare(plan, head), devices },
   };
+}
+
+/** Layers that the plan leaves to the head node's CPU are there when their cache is: nothing else is logged of them. */
+function cpuShare({ head: { layers } }: Plan, { kv, state }: Bytes): Pick<HeadShare, "layers" | "kvBytes"> {
+  return layers === undefined ? {} : { layers: kv + state > 0 ? layers : 0, kvBytes: kv + state };
 }
 
 interface Share {
@@ -117,14 +122,16 @@ function compareStrays(others: readonly (readonly [string, Bytes])[]): string[] 
     .map(([key, { model, kv, state }]) => `${key} holds ${formatBytes(model + kv + state)}, planned none`);
 }
 
+/** With all layers on the head node's CPU, llama-server says nothing of offloading where no device could take them. */
 function compareOffload({ offloadedLayers }: Plan, { offloaded }: Observations): string[] {
+  if (offloaded === null && offloadedLayers === 0) return [];
   if (offloaded === null) return ["the log shows no offloaded layers"];
   if (offloaded.layers === offloadedLayers) return [];
   return [`${offloaded.layers} of ${offloaded.totalLayers} layers were offloaded, planned ${offloadedLayers}`];
 }
 
 /** When `restIsRight`, each weight is where it should be, and what a mapping spans beyond says nothing. */
-function compareHead({ head: planned }: Plan, seen: Bytes, restIsRight: boolean): string[] {
+function compareHead({ head: planned, kvInexact }: Plan, seen: Bytes, restIsRight: boolean): string[] {
   const problems: string[] = [];
   if (!near(seen.model, planned.modelBytes) && !(restIsRight && onlyMapped(seen, planned.modelBytes))) {
     problems.push(
@@ -132,6 +139,11 @@ function compareHead({ head: planned }: Plan, seen: Bytes, restIsRight: boolean)
     );
   }
   const kv = seen.kv + seen.state;
-  if (kv > ROUNDING_BYTES) problems.push(`the head node holds ${formatBytes(kv)} of KV cache, planned none`);
+  const { kvBytes = 0 } = planned;
+  const kvFits = kvInexact ? kv <= kvBytes * (1 + TOLERANCE) + ROUNDING_BYTES : near(kv, kvBytes);
+  if (!kvFits) {
+    const claimed = kvBytes > 0 ? formatBytes(kvBytes) : "none";
+    problems.push(`the head node holds ${formatBytes(kv)} of KV cache, planned ${claimed}`);
+  }
   return problems;
 }

@@ -1,5 +1,5 @@
 /** The one read model: what `/synaptic/status`, the commands and the metrics render. Types only. */
-import type { DeviceFacts, LocalDevice, Plan } from "./plan-types.ts";
+import type { DeviceFacts, HeadFacts, LocalDevice, Plan } from "./plan-types.ts";
 import type { Proof } from "./proof.ts";
 import type { Speed } from "./speed.ts";
 import type { Endpoint } from "./units.ts";
@@ -69,6 +69,8 @@ export interface Snapshot {
   readonly engine: EngineFacts | null;
   /** Why no llama-server can be used, and what to do; null when one can, or before it was looked for. */
   readonly engineFailure: string | null;
+  /** The machine that synaptic runs on. */
+  readonly head: HeadFacts;
   readonly backends: readonly BackendSnapshot[];
   readonly nodes: readonly never[];
   readonly coordinators: readonly CoordinatorSnapshot[];

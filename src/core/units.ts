@@ -20,6 +20,12 @@ export function formatBytes(bytes: number): string {
   return `${Math.round(bytes)} B`;
 }
 
+/** What is missing, in GiB as owners count memory, rounded up; in smaller units below a tenth of one. */
+export function formatMissing(bytes: number): string {
+  const tenths = Math.ceil((bytes * 10) / GIB);
+  return bytes < GIB / 10 ? formatBytes(bytes) : `${(tenths / 10).toFixed(1)} GiB`;
+}
+
 /** `850 ms`, `12.3 s`, `4 min 05 s`. */
 export function formatDuration(ms: number): string {
   if (ms < 999.5) return `${Math.round(ms)} ms`;

@@ -5,6 +5,7 @@ import type { Config } from "../core/config-types.ts";
 import { SynapticError } from "../core/errors.ts";
 import type { ModelFacts } from "../core/model.ts";
 import { planModel } from "../core/plan.ts";
+import { heldByPlans, withGivenBack } from "../core/plan-held.ts";
 import { planInput } from "../core/plan-input.ts";
 import type { LocalDevice, LocalShare, PlanInput, PlanResult } from "../core/plan-types.ts";
 import type { BackendSnapshot, CoordinatorSnapshot, EngineFacts } from "../core/snapshot.ts";
@@ -205,13 +206,20 @@ export class Fleet {
     const isUsable = ({ state, lease }: BackendSnapshot) =>
       state === "up" || (state === "leased" && lease !== null && givers.includes(lease));
     const keepers = [...this.#coordinators].filter(([name]) => name !== model.id && !givers.includes(name));
-    const held = keepers.flatMap(([, coordinator]) => coordinator.heldPlan()?.head.devices ?? []);
-    const localDevices = engine.localDevices.map((device) => lessHeld(device, held));
+    const plansOf = (some: readonly (readonly [string, Supervisor])[]) =>
+      some.flatMap(([, coordinator]) => coordinator.heldPlan() ?? []);
+    const kept = plansOf(keepers);
+    const given = plansOf([...this.#coordinators].filter(([name]) => givers.includes(name)));
+    const backends = monitor.snapshot();
+    const onHead = kept.flatMap((plan) => plan.head.devices);
+    const localDevices = engine.localDevices.map((device) => lessHeld(device, onHead));
     return planInput({
       model,
       config,
-      backends: monitor.snapshot(),
+      backends,
       isUsable,
+      head: withGivenBack(this.#ports.machine.memory(), given, backends),
+      held: heldByPlans(kept, backends),
       engine: { ...engine, localDevices },
       headerArgs: args,
       ...sources,

@@ -115,6 +115,12 @@ export interface RandomPort {
   token(): string;
 }
 
+/** The machine that synaptic and its coordinators run on. */
+export interface MachinePort {
+  /** Bytes, as its kernel and the limits of its container have them now. Never throws. */
+  memory(): { readonly freeBytes: number; readonly totalBytes: number };
+}
+
 export interface Ports {
   readonly clock: Clock;
   readonly log: Logger;
@@ -123,4 +129,5 @@ export interface Ports {
   readonly models: ModelPort;
   readonly http: HttpPort;
   readonly random: RandomPort;
+  readonly machine: MachinePort;
 }

@@ -81,6 +81,7 @@ export class Runtime {
       ready: this.#ready,
       engine: this.#engine.facts(),
       engineFailure: this.#engine.failure(),
+      head: this.ports.machine.memory(),
       backends: this.#monitor.snapshot(),
       nodes: [],
       coordinators: this.fleet.snapshot(),

@@ -68,11 +68,10 @@ describe("resolveConfig() refuses", () => {
     ["agent_timeout 0", { agent_timeout: 0 }, "agent_timeout: expected a number of seconds from 1 to 86400, found 0"],
     ["a model that is no text", { model: 3 }, "model: expected a model name or null, found 3"],
     ["synaptic: null", { synaptic: null }, "synaptic: expected an object, found null"],
-    ["a later placement", { synaptic: { placement: "resilient" } }, '"resilient" comes in a later version of synaptic'],
     [
       "an unknown placement",
       { synaptic: { placement: "best" } },
-      'expected "fewest", "spread" or "pinned", found "best"',
+      'expected "fewest", "spread", "pinned" or "resilient", found "best"',
     ],
     ["listen port 0", { synaptic: { listen: { port: 0 } } }, `synaptic.listen.port: ${PORT}, found 0`],
     [

@@ -53,7 +53,9 @@ describe("precedence:", () => {
       'Cannot use --port: expected a port from 1 to 65535, or 0 for any free one, found "http"',
     );
     expect(refusal({}, { env: { SYNAPTIC_PORT: "70000" } })).toContain("Cannot use SYNAPTIC_PORT: ");
-    expect(refusal({}, { env: { SYNAPTIC_PLACEMENT: "resilient" } })).toContain("comes in a later version");
+    expect(refusal({}, { env: { SYNAPTIC_PLACEMENT: "even" } })).toContain(
+      'Cannot use SYNAPTIC_PLACEMENT: expected "fewest"',
+    );
     expect(refusal({}, { env: { SYNAPTIC_CONTEXT_SIZE: "8k" } })).toContain(
       'expected a whole number of tokens from 1 to 16777216, found "8k"',
     );

@@ -32,7 +32,7 @@ describe("outlookOf()", () => {
       options: { model: "hf.co/a/b:Q4_K_M" },
     });
     expect([runs, contextSize]).toEqual([false, null]);
-    expect(where).toBe("needs 2.8 GiB, 972.8 MiB usable");
+    expect(where).toBe("needs 2.8 GiB, 921.6 MiB usable: 2.1 GiB missing in whole layers");
     expect(reasons[0]).toContain("add a backend");
     expect(outlook({ backends: [] }).where).toBe("no backend is configured");
   });

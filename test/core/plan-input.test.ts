@@ -54,7 +54,7 @@ function inputFor(own: Readonly<Record<string, unknown>> = {}, model: Partial<Pl
 describe("planInput()", () => {
   test("takes the usable backends, and says of each other why it is left out", () => {
     const { backends, leftOut } = inputFor();
-    expect(backends).toEqual([{ endpoint: endpointOf(0), machine: "10.0.0.1", devices: [cpu(8 * GIB)] }]);
+    expect(backends).toEqual([{ endpoint: endpointOf(0), machine: "10.0.0.1", devices: [cpu(8 * GIB)], rttMs: 0.4 }]);
     expect(leftOut).toEqual([
       { endpoint: endpointOf(1), reason: "connection refused" },
       { endpoint: endpointOf(2), reason: "held by other" },
@@ -63,8 +63,10 @@ describe("planInput()", () => {
   });
 
   test("adds what the owner says of a backend", () => {
-    const own = { backends: [{ endpoint: endpointOf(0), maxMemory: "2GiB", layers: 7, priority: 3 }] };
-    expect(inputFor(own).backends).toMatchObject([{ maxMemoryBytes: 2 * GIB, layers: 7, priority: 3 }]);
+    const own = { backends: [{ endpoint: endpointOf(0), maxMemory: "2GiB", layers: 7, priority: 3, ownDevice: true }] };
+    expect(inputFor(own).backends).toMatchObject([
+      { maxMemoryBytes: 2 * GIB, layers: 7, priority: 3, ownDevice: true },
+    ]);
   });
 
   test("takes the model's own settings before the config's", () => {

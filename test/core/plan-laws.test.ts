@@ -1,7 +1,7 @@
 /** What holds for every plan, over random parks of machines and models; and a park of 1,000 backends. */
 import { describe, expect, test } from "bun:test";
 import { planModel } from "../../src/core/plan.ts";
-import { MAX_DEVICES, slotsOf } from "../../src/core/plan-slots.ts";
+import { MAX_DEVICES, parkOf, slotsOf } from "../../src/core/plan-slots.ts";
 import type { BackendFacts, LocalDevice, Plan, PlanInput } from "../../src/core/plan-types.ts";
 import { GIB, MIB } from "../../src/core/units.ts";
 import { backendsWith, cpu, endpointOf, gpu, inputOf, layersOf, modelOf, planned } from "../fixtures/model-facts.ts";
@@ -62,9 +62,12 @@ describe("every plan, over 1500 random parks", () => {
   });
 
   test("fills no device beyond what it may use", () => {
-    forEachPlan((plan, { backends, localDevices }) => {
-      const chosen = backends.filter(({ endpoint }) => plan.backends.some((each) => each.endpoint === endpoint));
-      const usable = slotsOf(chosen, localDevices).map((slot) => slot.usableBytes);
+    forEachPlan((plan, input) => {
+      const park = parkOf(input, plan.head.modelBytes + plan.head.computeBytes);
+      const chosen = park.backends.filter(({ facts }) =>
+        plan.backends.some(({ endpoint }) => endpoint === facts.endpoint),
+      );
+      const usable = slotsOf(park, chosen).map((slot) => slot.usableBytes);
       const shares = [...plan.backends.flatMap(({ devices }) => devices), ...plan.head.devices];
       const over = shares.filter(
         ({ modelBytes, kvBytes, computeBytes }, i) => modelBytes + kvBytes + computeBytes > (usable[i] ?? 0),

@@ -1,7 +1,7 @@
 /** Layers per device: llama.cpp's own split as the real engine does it, the fewest that fit, pins, and limits. */
 import { describe, expect, test } from "bun:test";
-import { countsByFreeMemory } from "../../src/core/plan-place.ts";
-import { MAX_DEVICES, type Slot } from "../../src/core/plan-slots.ts";
+import { countsByFreeMemory } from "../../src/core/plan-fill.ts";
+import { MAX_DEVICES } from "../../src/core/plan-slots.ts";
 import type { BackendFacts, LocalDevice } from "../../src/core/plan-types.ts";
 import { GIB, MIB } from "../../src/core/units.ts";
 import { backendsWith, cpu, endpointOf, gpu, layersOf, planned, refused } from "../fixtures/model-facts.ts";
@@ -83,9 +83,7 @@ describe("countsByFreeMemory()", () => {
   for (const [weights, layers] of SPLITS) {
     const total = layers.reduce((sum, count) => sum + count, 0);
     test(`splits ${total} layers by ${weights.join(",")} as llama.cpp does`, () => {
-      const slots = weights.map(
-        (freeBytes): Slot => ({ backend: 0, index: 0, kind: "cpu", freeBytes, usableBytes: 0 }),
-      );
+      const slots = weights.map((freeBytes) => ({ freeBytes }));
       expect(countsByFreeMemory(slots, total)).toEqual(layers);
     });
   }
@@ -98,8 +96,8 @@ describe("spread", () => {
   });
 
   test("evens out where a device would be overfilled", () => {
-    // By free memory alone the first would get 16 layers, 1902 MiB with its compute buffer, of 1848 usable.
-    expect(layersOf(planned({ backends: backendsWith(1.9 * GIB, 1.2 * GIB) }))).toEqual([15, 10]);
+    // By free memory alone the first would get 16 layers, 1902 MiB with its compute buffer, of 1843 usable.
+    expect(layersOf(planned({ backends: backendsWith(2 * GIB, 1.27 * GIB) }))).toEqual([15, 10]);
   });
 
   test("leaves out a backend that cannot hold one layer, and says so", () => {
@@ -210,7 +208,7 @@ describe("pinned", () => {
   test("refuses pins that do not fit, naming the backend, what it needs and what it has", () => {
     const backends = pins(20, 5).map((backend, i) => (i === 0 ? { ...backend, devices: [cpu(2 * GIB)] } : backend));
     expect(refused({ options: pinned, backends }).text).toMatch(
-      /10\.0\.0\.1:50052 needs 2\.3 GiB for 20 layers, 1\.9 GiB usable .*give it fewer layers/,
+      /10\.0\.0\.1:50052 needs 2\.3 GiB for 20 layers, 1\.8 GiB usable: 0\.6 GiB missing .*give it fewer layers/,
     );
   });
 

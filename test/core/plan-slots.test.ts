@@ -1,6 +1,6 @@
 /** How much of a backend may be used: the owner's limit, and memory that several of them share. */
 import { describe, expect, test } from "bun:test";
-import { rankBackends } from "../../src/core/plan-slots.ts";
+import { parkOf, withinLimits } from "../../src/core/plan-slots.ts";
 import type { BackendFacts } from "../../src/core/plan-types.ts";
 import { GIB } from "../../src/core/units.ts";
 import { backendsWith, cpu, endpointOf, gpu, layersOf, modelOf, planned, refused } from "../fixtures/model-facts.ts";
@@ -32,7 +32,7 @@ describe("what a backend may be used for", () => {
       devices: [cpu(3 * GIB)],
     });
     expect(refused({ backends: [on("a", 0), on("a", 1)], facts: modelOf({ layers: 40 }) }).text).toContain(
-      "2.8 GiB usable",
+      "2.7 GiB usable",
     );
     expect(layersOf(planned({ backends: [on("a", 0), on("b", 1)], facts: modelOf({ layers: 40 }) }))).toEqual([21, 20]);
   });
@@ -43,16 +43,17 @@ describe("what a backend may be used for", () => {
       machine,
       devices: [cpu(gib * GIB)],
     });
-    const ranked = rankBackends([on("a", 0, 9), on("a", 1, 9), on("b", 2, 4)]);
-    expect(ranked.map(({ endpoint }) => endpoint)).toEqual([endpointOf(0), endpointOf(2), endpointOf(1)]);
+    const { byMemory } = parkOf({ backends: [on("a", 0, 9), on("a", 1, 9), on("b", 2, 4)], localDevices: [] }, 0);
+    const taken = withinLimits(byMemory, []).map(({ facts }) => facts.endpoint);
+    expect(taken).toEqual([endpointOf(0), endpointOf(2), endpointOf(1)]);
   });
 
-  test("accelerators of one machine are each their own", () => {
-    const on = (position: number): BackendFacts => ({
+  test("accelerators of different memory on one machine are each their own", () => {
+    const on = (position: number, bytes: number): BackendFacts => ({
       endpoint: endpointOf(position),
       machine: "a",
-      devices: [gpu(2 * GIB)],
+      devices: [gpu(bytes)],
     });
-    expect(layersOf(planned({ backends: [on(0), on(1)] }))).toEqual([13, 12]);
+    expect(layersOf(planned({ backends: [on(0, 2 * GIB), on(1, 2.1 * GIB)] }))).toEqual([13, 12]);
   });
 });

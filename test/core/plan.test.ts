@@ -129,6 +129,10 @@ describe("a plan", () => {
   });
 });
 
+test("a plan says what one slot may use of the context alone, and what each has when all are full", () => {
+  expect(planned({ options: { parallel: 3 } }).contextPerSlot).toEqual({ alone: 4096, even: 1365 });
+});
+
 describe("survives", () => {
   test("names each backend whose loss the others would bear", () => {
     expect(planned({ backends: backendsWith(2 * GIB, 2 * GIB, 2 * GIB) }).survives).toHaveLength(3);
@@ -157,26 +161,26 @@ describe("a refusal", () => {
 
   test("says what is needed, what is usable, and the context that would fit", () => {
     const facts = modelOf({}, { trainedContext: 32_768 });
-    const backends = backendsWith(1.6 * GIB, 1.6 * GIB);
+    const backends = backendsWith(1.7 * GIB, 1.7 * GIB);
     const { code, text } = refused({ facts, backends, options: { contextSize: 32_768 } });
     expect(code).toBe("does_not_fit");
     expect(text).toBe(
-      "Cannot place m on 2 backends: needs 5.5 GiB, 3.0 GiB usable (a context of 4096 tokens fits " +
-        "(synaptic.contextSize); or add a backend or choose a smaller quantisation; see `synaptic plan m`)",
+      "Cannot place m on 2 backends: needs 5.5 GiB, 3.1 GiB usable: 2.9 GiB missing in whole layers (a context of 4096 " +
+        "tokens fits (synaptic.contextSize); or add a backend or choose a smaller model; see `synaptic plan m`)",
     );
     expect(layersOf(planned({ facts, backends, options: { contextSize: 4096 } }))).toHaveLength(2);
   });
 
   test("offers no context where none helps", () => {
     expect(refused({ backends: backendsWith(GIB) }).text).toBe(
-      "Cannot place m on 1 backend: needs 2.8 GiB, 972.8 MiB usable (add a backend or choose a smaller quantisation; " +
-        "see `synaptic plan m`)",
+      "Cannot place m on 1 backend: needs 2.8 GiB, 921.6 MiB usable: 2.1 GiB missing in whole layers (add a backend or " +
+        "take a smaller quantisation: Q2_K (about 3.4 bits a weight; this file has 16.0) would fit; see `synaptic plan m`)",
     );
   });
 
   test("explains itself where the memory is enough in all, but not in whole layers", () => {
-    const { text } = refused({ backends: backendsWith(...Array.from({ length: 15 }, () => 220 * MIB)) });
-    expect(text).toContain("needs 2.8 GiB and 36.7 MiB on each further device, 3.1 GiB usable");
+    const { text } = refused({ backends: backendsWith(...Array.from({ length: 15 }, () => 230 * MIB)) });
+    expect(text).toContain("needs 2.8 GiB and 36.7 MiB on each further device, 3.0 GiB usable: 1.2 GiB missing");
   });
 
   test("without backends says why each is left out", () => {

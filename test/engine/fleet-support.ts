@@ -51,6 +51,7 @@ export function portsOf(models: Readonly<Record<string, ModelFacts>>) {
       stored: async () => ({ models: [], problems: [] }),
     },
     random: { token: () => "secret" },
+    machine: { memory: () => ({ freeBytes: 64 * 1024 ** 3, totalBytes: 64 * 1024 ** 3 }) },
   };
   return { llama, clock, log, rpc, ports };
 }

@@ -40,6 +40,7 @@ const SNAPSHOT: Snapshot = {
   ready: true,
   engine: null,
   engineFailure: null,
+  head: { freeBytes: 0, totalBytes: 0 },
   backends: [BACKEND],
   nodes: [],
   coordinators: [COORDINATOR],

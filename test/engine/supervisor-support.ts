@@ -61,6 +61,7 @@ export function setUp(prepare?: (signal: AbortSignal) => Promise<Prepared>) {
     rpc: { probe: rpc.probe.bind(rpc), openSentinel: rpc.openSentinel.bind(rpc) },
     models: { read: unused, list: unused, stored: unused },
     random: { token: () => "secret" },
+    machine: { memory: () => ({ freeBytes: 64 * 1024 ** 3, totalBytes: 64 * 1024 ** 3 }) },
   };
   const prepareNow = async (): Promise<Prepared> => {
     const lease = createFakeLease(PLAN.backends.map(({ endpoint }) => endpoint));

@@ -147,6 +147,7 @@ export function createFakeRuntime(options: FakeRuntimeOptions): FakeRuntime {
       ready: loaded,
       engine: null,
       engineFailure: null,
+      head: { freeBytes: 64 * 1024 ** 3, totalBytes: 64 * 1024 ** 3 },
       backends: [],
       nodes: [],
       coordinators: [],
