@@ -28,6 +28,8 @@ const PROOF: Proof = {
   problems: [],
   totalLayers: 3,
   offloadedLayers: 3,
+  contextPerSlot: { alone: 4096, even: 1024 },
+  estimate: { tokensPerSecond: null },
   backends: [BACKEND],
   head: HEAD,
 };

@@ -128,7 +128,9 @@ describe("room for another model", () => {
     await use("a");
     const [error] = await errorsOf([fleet.acquire(entry("huge"), NEVER)]);
     expect(error?.code).toBe("does_not_fit");
-    expect(error?.message).toMatch(/Cannot place huge on 3 backends: needs 34\.\d GiB, 22\.\d GiB usable/);
+    expect(error?.message).toMatch(
+      /Cannot place huge on 3 backends: needs 34\.\d GiB, 21\.\d GiB usable: 12\.\d GiB missing/,
+    );
     expect(states()).toEqual({ a: "ready", huge: "idle" });
   });
 
