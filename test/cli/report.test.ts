@@ -28,15 +28,14 @@ const PROOF: Proof = {
   problems: [],
   totalLayers: 3,
   offloadedLayers: 3,
-  contextPerSlot: { alone: 4096, even: 1024 },
-  estimate: { tokensPerSecond: null },
   backends: [BACKEND],
   head: HEAD,
 };
 
 function coordinator(proof: Proof | null): CoordinatorSnapshot {
   // The report reads no more of the plan than this.
-  const plan = { model: "m", backends: [BACKEND], head: HEAD, reasons: ["spread"], command: ["llama-server"] } as never;
+  const seen = { contextPerSlot: { alone: 4096, even: 1024 }, backends: [BACKEND], head: HEAD };
+  const plan = { model: "m", ...seen, reasons: ["spread"], command: ["llama-server"] } as never;
   return {
     model: "m",
     state: "ready",
