@@ -123,6 +123,19 @@ describe("room for another model", () => {
     expect(states()).toEqual({ a: "idle", b: "ready" });
   });
 
+  test("counts what a model in use holds of the head node's RAM, and not what an idle one would give back", async () => {
+    const { fleet, use } = await setUp();
+    await use("a");
+    const heldBy = async () => {
+      const { result } = await fleet.plan(entry("b"), NEVER);
+      return result.ok ? result.plan.reasons.filter((reason) => reason.includes("RAM of the head node")) : [];
+    };
+    expect(await heldBy()).toEqual([]);
+    const grant = await fleet.acquire(entry("a"), NEVER);
+    expect(await heldBy()).toEqual([expect.stringMatching(/^\d+\.\d MiB of the RAM of the head node are held by a$/)]);
+    grant.release();
+  });
+
   test("is not made for a model that would not fit even then", async () => {
     const { fleet, use, states } = await setUp({ ...all, models: { huge: HUGE } });
     await use("a");
