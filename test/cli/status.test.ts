@@ -25,6 +25,7 @@ const SNAPSHOT: Snapshot = {
   ready: true,
   engine: null,
   engineFailure: null,
+  head: { freeBytes: 2 * 1024 ** 3, totalBytes: 4 * 1024 ** 3 },
   backends: [],
   nodes: [],
   coordinators: [COORDINATOR, { ...COORDINATOR, model: "n", queue: { length: 0, oldestMs: null } }],
@@ -34,6 +35,7 @@ const SNAPSHOT: Snapshot = {
 test("renderStatus() shows slots, who waits with the wait of the next one where it is known, and all in flight", () => {
   const text = renderStatus(SNAPSHOT);
   expect(text).toContain("7 of at most 1024 requests in flight\n");
+  expect(text).toContain("head node: 2.0 GiB of 4.0 GiB free\n");
   expect(text).toMatch(/^m +ready +4\/4 +3, ~12\.3 s +42\.0/m);
   expect(text).toMatch(/^n +ready +4\/4 +0 +42\.0/m);
 });

@@ -69,7 +69,11 @@ describe("models()", () => {
       origin: { kind: "file", where: "synaptic.models.files" },
       where: "10.0.0.1:50052",
     });
-    expect(huge).toMatchObject({ runs: false, contextSize: null, where: expect.stringMatching(/^needs .* usable$/) });
+    expect(huge).toMatchObject({
+      runs: false,
+      contextSize: null,
+      where: expect.stringMatching(/^needs .* usable: .* missing in whole layers$/),
+    });
     await runtime.close();
   });
 
