@@ -56,6 +56,8 @@ export interface PlanOptions {
   readonly microBatchSize: number;
   /** For images or sound (mmproj); stays on the head node. */
   readonly projector?: SideFile | null;
+  /** A small model that drafts for this one; stays on the head node. `bytes` are those of its weights, cache and compute. */
+  readonly draft?: SideFile | null;
   /** LoRA adapters; their weights lie with the layers that they belong to. */
   readonly adapters?: readonly SideFile[];
   readonly extraArgs: readonly string[];
@@ -102,6 +104,8 @@ export interface HeadShare {
   readonly computeBytes: number;
   /** Of the projector's file; absent when there is none, and in a proof, since no log line shows it. */
   readonly projectorBytes?: number;
+  /** Of the draft model with its cache; absent when there is none, and in a proof. */
+  readonly draftBytes?: number;
   readonly devices: readonly LocalShare[];
 }
 
@@ -118,6 +122,7 @@ export interface Plan {
   readonly microBatchSize: number;
   /** Paths of files beside the model's own. */
   readonly projector: string | null;
+  readonly draft: string | null;
   readonly adapters: readonly string[];
   readonly extraArgs: readonly string[];
   /** Repeating layers plus the output head. */

@@ -1,14 +1,12 @@
 /** Places a model on backends: (ModelFacts, backends, options) to Plan or Refusal, with reasons. Pure. */
 import { LayerCosts } from "./plan-cost.ts";
-import { padContext, type Sizing, wantsFlashAttention } from "./plan-kv.ts";
+import { DEFAULT_CONTEXT, padContext, type Sizing, wantsFlashAttention } from "./plan-kv.ts";
 import { asPinned, findOverfull, type Placed, placeLayers } from "./plan-place.ts";
 import { buildShares, dropUnused } from "./plan-shares.ts";
 import { MAX_DEVICES, rankBackends, slotsOf, withinLimits } from "./plan-slots.ts";
 import type { PlanInput, PlanResult, Refusal, SideFile } from "./plan-types.ts";
 import { type Endpoint, formatBytes } from "./units.ts";
 
-/** Context used when nobody asks for one: longer ones cost KV memory that most chats never fill. */
-const DEFAULT_CONTEXT = 32_768;
 /** The shortest context that a refusal still offers. */
 const LEAST_CONTEXT = 2_048;
 
@@ -37,12 +35,17 @@ export function planModel(input: PlanInput): PlanResult {
       batchSize: options.batchSize,
       microBatchSize: options.microBatchSize,
       projector: options.projector?.path ?? null,
+      draft: options.draft?.path ?? null,
       adapters: (options.adapters ?? []).map(({ path }) => path),
       extraArgs: options.extraArgs,
       totalLayers: costs.totalLayers,
       offloadedLayers: costs.totalLayers,
       backends: shares.backends,
-      head: { ...shares.head, ...(options.projector && { projectorBytes: options.projector.bytes }) },
+      head: {
+        ...shares.head,
+        ...(options.projector && { projectorBytes: options.projector.bytes }),
+        ...(options.draft && { draftBytes: options.draft.bytes }),
+      },
       kvInexact: facts.kvInexact,
       survives: survivable(input, used, costs),
       reasons: explain(input, used, costs),
@@ -105,8 +108,9 @@ function explain(input: PlanInput, used: Placed, costs: LayerCosts): readonly st
     const { kvBytes } = costs.run(0, costs.totalLayers);
     reasons.push(`KV cache takes ${formatBytes(kvBytes)} at most, and so much is reserved: ${facts.kvInexact}`);
   }
-  const { projector, adapters } = options;
+  const { projector, draft, adapters } = options;
   if (projector) reasons.push(`the projector (${formatBytes(projector.bytes)}) stays on the head node`);
+  if (draft) reasons.push(`the draft model (${formatBytes(draft.bytes)} with its cache) stays on the head node`);
   if (adapters && adapters.length > 0) {
     reasons.push(`adapters (${formatBytes(sumBytes(adapters))}) are reserved for in even parts with the layers`);
   }

@@ -1,6 +1,8 @@
 /** The catalog: what the config names comes first, folders after it, and a folder that fails hides nothing else. */
 import { describe, expect, test } from "bun:test";
 import { SynapticError } from "../../src/core/errors.ts";
+import type { Defect } from "../../src/core/loadable.ts";
+import type { NodeSnapshot } from "../../src/core/snapshot.ts";
 import type { StoredModel, StoreListing } from "../../src/core/stored-model.ts";
 import { createCatalog } from "../../src/engine/catalog.ts";
 import type { ModelFile, ModelPort } from "../../src/engine/ports.ts";
@@ -16,10 +18,18 @@ interface Folder {
 
 const NO_STORE: StoreListing = { models: [], problems: [] };
 
+interface More {
+  readonly model?: string;
+  readonly store?: StoreListing;
+  /** By path. */
+  readonly defects?: Readonly<Record<string, Defect>>;
+  readonly nodes?: readonly NodeSnapshot[];
+}
+
 function setUp(
   models: Readonly<Record<string, unknown>>,
   folders: Readonly<Record<string, Folder>> = {},
-  { model, store = NO_STORE }: { model?: string; store?: StoreListing } = {},
+  { model, store = NO_STORE, defects = {}, nodes = [] }: More = {},
 ) {
   const log = createRecordedLog();
   const listed: string[] = [];
@@ -32,10 +42,12 @@ function setUp(
       return { models: found, incomplete };
     },
     stored: async () => store,
+    examine: async (paths) => paths.map((path) => defects[path] ?? null),
+    projector: () => Promise.reject(new Error("unused")),
   };
   const config = accepted({ ...(model !== undefined && { model }), synaptic: { models } });
   const clock = createFakeClock();
-  return { log, listed, clock, catalog: createCatalog({ models: port, log, clock }, config) };
+  return { log, listed, clock, catalog: createCatalog({ models: port, log, clock }, config, () => nodes) };
 }
 
 const file = (id: string, folder = "/m"): ModelFile => ({ id, path: `${folder}/${id}.gguf` });
