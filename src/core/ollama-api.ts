@@ -44,7 +44,7 @@ const listSchema = z.object({ models: z.array(z.unknown()).max(MAX_MODELS).nulli
 const modelSchema = z.object({
   name: nameSchema,
   size: bytes.nullish().catch(null),
-  digest: z.unknown(),
+  digest: z.unknown().optional(),
   remote_host: text.nullish().catch(null),
   details: z
     .object({ parameter_size: text.nullish().catch(null), quantization_level: text.nullish().catch(null) })
@@ -55,7 +55,7 @@ const loadedSchema = z.object({
   name: nameSchema,
   size: bytes,
   size_vram: bytes.nullish().catch(null),
-  digest: z.unknown(),
+  digest: z.unknown().optional(),
   expires_at: text.nullish().catch(null),
   context_length: z.int().positive().nullish().catch(null),
 });
