@@ -47,6 +47,14 @@ export function parseLogLine(line: string): LogEvent | null {
   return null;
 }
 
+const UNDRAFTED = /failed to initialize speculative decoding context(?:: (.+))?/;
+
+/** Why a draft model goes unused: llama-server 0.7.0 serves without it and only says so in its log. Null on other lines. */
+export function whyUndrafted(line: string): string | null {
+  const found = line.length > MAX_LINE ? null : UNDRAFTED.exec(line);
+  return found && (found[1] ?? "llama-server cannot use it");
+}
+
 /** What llama-server prints for its own router when `LLAMA_SERVER_ROUTER_PORT` is set: the only progress it reports
  *  (measured with 0.7.0; nothing of it appears in the log at any level). */
 const CHILD_STATE = "cmd_child_to_router:state:";
