@@ -3,19 +3,19 @@ import { z } from "zod";
 import { flagSchema, MEMORY_PATTERN, pathSchema } from "./config-words.ts";
 import { SAMPLING, type SamplingKey } from "./sampling.ts";
 
-const someNumber = z.number({ error: "a number" }).min(-1e9, { error: "a number" }).max(1e9, { error: "a number" });
-const WHOLE = "a whole number";
-const someWhole = z.int({ error: WHOLE }).min(-1e9, { error: WHOLE }).max(1e9, { error: WHOLE });
+function samplingValue({ flag, whole, min, max }: (typeof SAMPLING)[number]) {
+  const error = `a ${whole ? "whole " : ""}number from ${min} to ${max}`;
+  const number = whole ? z.int({ error }) : z.number({ error });
+  return number.min(min, { error }).max(max, { error }).optional().describe(`llama-server's ${flag}.`);
+}
 
 export const samplingSchema = z
   .object(
     // fromEntries loses the keys' names; they are exactly SAMPLING's.
-    Object.fromEntries(
-      SAMPLING.map(({ key, flag, whole }) => [
-        key,
-        (whole ? someWhole : someNumber).optional().describe(`llama-server's ${flag}.`),
-      ]),
-    ) as Record<SamplingKey, z.ZodOptional<z.ZodNumber | z.ZodInt>>,
+    Object.fromEntries(SAMPLING.map((row) => [row.key, samplingValue(row)])) as Record<
+      SamplingKey,
+      ReturnType<typeof samplingValue>
+    >,
     { error: "an object of numbers" },
   )
   .describe("Defaults for what a request leaves open: temperature, top_p, seed and the like.");

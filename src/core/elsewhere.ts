@@ -1,4 +1,5 @@
 /** Models that only Ollama nodes have: not here, so that no coordinator can be given them; and what to do about it. Pure. */
+import { HEAD_MACHINE } from "./node-memory.ts";
 import { ollamaKey } from "./ollama.ts";
 import type { NodeSnapshot } from "./snapshot.ts";
 
@@ -14,9 +15,6 @@ export interface ElsewhereModel {
   /** What to do to have it here. */
   readonly remedy: string;
 }
-
-/** The machine that synaptic runs on, as nodes and backends name it. */
-const HERE = "127.0.0.1";
 
 /** Names ascending; of several tags in different spelling the first one. `isHere` tells by Ollama's key what is known already. */
 export function findElsewhere(
@@ -40,7 +38,7 @@ export function findElsewhere(
 }
 
 function remedyFor(name: string, machine: string): string {
-  return machine === HERE
+  return machine === HEAD_MACHINE
     ? "Ollama on this machine keeps it where synaptic does not look: name that folder as synaptic.ollama.modelsDir"
     : `\`ollama pull ${name}\` on the head node, or copy its store`;
 }

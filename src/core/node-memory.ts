@@ -51,17 +51,25 @@ function isIdle({ expiresAt, quietSince }: LoadedSnapshot, nowMs: number): boole
   return leftMs > 0 && leftMs <= STAYS_MS && nowMs - Date.parse(quietSince) >= IDLE_MS;
 }
 
-/** Nodes and backends as they would be. */
+/** Nodes, backends and the head node as they are or would be. */
 export interface MemoryView {
   readonly nodes: readonly NodeSnapshot[];
   readonly backends: readonly BackendSnapshot[];
+  /** The head node's own RAM; null while nobody has looked. */
+  readonly head: { readonly freeBytes: number; readonly totalBytes: number } | null;
 }
 
+/** The head node, as nodes and backends name its machine. */
+export const HEAD_MACHINE = "127.0.0.1";
+
 /** The same once these models were unloaded: the RAM is held no more, and what lay on accelerators is free to the
- *  backends of that machine. */
-export function afterUnloading({ nodes, backends }: MemoryView, gone: readonly LoadedAt[]): MemoryView {
+ *  backends of that machine. The head node's own RAM may gain less: what Ollama maps counts as available already. */
+export function afterUnloading({ nodes, backends, head }: MemoryView, gone: readonly LoadedAt[]): MemoryView {
   const isGone = (url: string, name: string) => gone.some((each) => each.url === url && each.model.name === name);
+  const onHead = gone.filter(({ machine }) => machine === HEAD_MACHINE);
+  const ramBytes = onHead.reduce((sum, { model }) => sum + model.bytes - model.vramBytes, 0);
   return {
+    head: head && { ...head, freeBytes: Math.min(head.totalBytes, head.freeBytes + ramBytes) },
     nodes: nodes.map((node) => ({ ...node, loaded: node.loaded.filter(({ name }) => !isGone(node.url, name)) })),
     backends: backends.map((backend) => {
       const here = gone.filter(({ machine }) => machine === backend.machine);

@@ -17,7 +17,8 @@ export interface RoomWish {
   readonly model: string;
   /** As last probed. */
   readonly backends: readonly BackendSnapshot[];
-  /** Whether the model could be placed, were backends and nodes like this. */
+  readonly head: MemoryView["head"];
+  /** Whether the model could be placed, were nodes, backends and head node like this. */
   readonly fits: (view: MemoryView) => boolean;
   readonly signal: AbortSignal;
 }
@@ -36,7 +37,7 @@ export async function makeOllamaRoom(ports: OllamaRoomPorts, wish: RoomWish): Pr
   if (nodes.snapshot().length === 0) return false;
   await nodes.refresh();
   wish.signal.throwIfAborted();
-  const now: MemoryView = { nodes: nodes.snapshot(), backends: wish.backends };
+  const now: MemoryView = { nodes: nodes.snapshot(), backends: wish.backends, head: wish.head };
   const chosen = chooseUnloads(now, wish.fits, clock.now());
   if (chosen.length === 0) return false;
   const freed = await Promise.all(chosen.map((each) => unloadOne(ports, wish, each)));
@@ -48,7 +49,7 @@ export async function makeOllamaRoom(ports: OllamaRoomPorts, wish: RoomWish): Pr
 /** The fewest of the longest unused that make it fit; none when even all would not, or none is needed. */
 export function chooseUnloads(view: MemoryView, fits: RoomWish["fits"], nowMs: number): readonly LoadedAt[] {
   const idle = idleModels(view.nodes, nowMs);
-  if (idle.length === 0 || fits(view) || !fits(afterUnloading(view, idle))) return [];
+  if (idle.length === 0 || !fits(afterUnloading(view, idle))) return [];
   let chosen: readonly LoadedAt[] = [];
   for (const next of idle) {
     chosen = [...chosen, next];

@@ -60,11 +60,19 @@ test("afterUnloading() frees RAM by what is no longer held, and accelerators of 
     ...{ endpoint: `${machine}:50052`, machine, state: "up", since: at(0), reason: "", protocol: "8.0.0", rttMs: 1 },
     ...{ devices: [device(0, 14), device(1, 8), device(2, 16, "cpu")], lease: null },
   });
-  const view = { nodes, backends: [backend("10.0.0.5"), backend("10.0.0.6")] };
+  const view = { nodes, backends: [backend("10.0.0.5"), backend("10.0.0.6")], head: null };
   const after = afterUnloading(view, [{ url: "http://10.0.0.5:11434", machine: "10.0.0.5", model: gone }]);
   expect(after.nodes[0]?.loaded.map(({ name }) => name)).toEqual(["b:1b"]);
   expect(after.backends.map(({ devices }) => devices.map(({ freeBytes }) => freeBytes))).toEqual([
     [15, 16, 16],
     [14, 8, 16],
   ]);
+});
+
+test("afterUnloading() gives the head node its RAM back, as far as it has so much", () => {
+  const models = [loaded("a:8b", { bytes: 12, vramBytes: 4 }), loaded("b:8b", { bytes: 90 })];
+  const url = "http://127.0.0.1:11434";
+  const view = { nodes: [node("127.0.0.1", models)], backends: [], head: { freeBytes: 10, totalBytes: 64 } };
+  const free = models.map((model) => afterUnloading(view, [{ url, machine: "127.0.0.1", model }]).head?.freeBytes);
+  expect(free).toEqual([18, 64]);
 });

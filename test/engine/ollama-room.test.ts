@@ -45,7 +45,10 @@ async function setUp(loaded: Readonly<Record<string, Readonly<Record<string, num
   const make = async (mostHeld: Readonly<Record<string, number>>, signal = NEVER) =>
     await advanceUntil(
       clock,
-      makeOllamaRoom({ clock, log, nodes }, { model: "big:70b", backends: [], fits: fits(mostHeld), signal }),
+      makeOllamaRoom(
+        { clock, log, nodes },
+        { model: "big:70b", backends: [], head: null, fits: fits(mostHeld), signal },
+      ),
     );
   return { clock, log, ollama, nodes, make, unload };
 }
@@ -102,7 +105,7 @@ describe("makeOllamaRoom()", () => {
     const gone = new AbortController();
     ollama.onUnload = () => gone.abort(new Error("gone"));
     const wish = {
-      ...{ model: "big:70b", backends: [], signal: gone.signal },
+      ...{ model: "big:70b", backends: [], head: null, signal: gone.signal },
       fits: (view: MemoryView) => heldByOllama(view.nodes).length === 0,
     };
     await expect(advanceUntil(clock, makeOllamaRoom({ clock, log, nodes }, wish))).rejects.toThrow("gone");
