@@ -1,6 +1,13 @@
 /** Makes room for a model by unloading what Ollama holds and nobody uses, where that is all that is missing. */
 import { describeError, wrapError } from "../core/errors.ts";
-import { afterUnloading, idleModels, type LoadedAt, type MemoryView } from "../core/node-memory.ts";
+import {
+  afterUnloading,
+  type Held,
+  heldByOllama,
+  idleModels,
+  type LoadedAt,
+  type MemoryView,
+} from "../core/node-memory.ts";
 import type { BackendSnapshot, NodeSnapshot } from "../core/snapshot.ts";
 import { formatBytes } from "../core/units.ts";
 import type { Nodes } from "./nodes.ts";
@@ -23,27 +30,41 @@ export interface RoomWish {
   readonly signal: AbortSignal;
 }
 
+export interface OllamaRoom {
+  /** What Ollama holds in RAM, by machine, as last seen: for the planner. */
+  held(): readonly Held[];
+  /** Unloads idle models of Ollama, the longest unused first and none more than needed, when the model fits without them;
+   *  waits until the nodes no longer show them. True when memory was freed: probe and plan again. Rejects with the signal's
+   *  reason alone: room that cannot be made is as none. */
+  make(wish: RoomWish): Promise<boolean>;
+}
+
 /** Unloading itself takes a moment; a request that holds the model, as long as it likes. */
 const GONE_MS = 15_000;
 const LOOK_MS = 250;
+/** Drivers tell of freed memory late; Ollama itself waits for up to 5 s (server/sched.go, waitForVRAMRecovery). */
+const SETTLE_MS = 2_000;
 
-/**
- * Unloads idle models of Ollama, the longest unused first and none more than needed, when the model fits without them and
- * not with them; waits until the nodes no longer show them. True when memory was freed: probe and plan again. Never rejects,
- * except with the signal's reason: room that cannot be made is the same as none.
- */
-export async function makeOllamaRoom(ports: OllamaRoomPorts, wish: RoomWish): Promise<boolean> {
+/** `unloadIdle`: the config's word; without it nothing is ever unloaded. */
+export function createOllamaRoom(ports: OllamaRoomPorts, { unloadIdle }: { readonly unloadIdle: boolean }): OllamaRoom {
   const { nodes, clock, log } = ports;
-  if (nodes.snapshot().length === 0) return false;
-  await nodes.refresh();
-  wish.signal.throwIfAborted();
-  const now: MemoryView = { nodes: nodes.snapshot(), backends: wish.backends, head: wish.head };
-  const chosen = chooseUnloads(now, wish.fits, clock.now());
-  if (chosen.length === 0) return false;
-  const freed = await Promise.all(chosen.map((each) => unloadOne(ports, wish, each)));
-  wish.signal.throwIfAborted();
-  if (freed.includes(false)) log.warn(`not all room that ${wish.model} needs could be made on Ollama's nodes`);
-  return freed.includes(true);
+  return {
+    held: () => heldByOllama(nodes.snapshot()),
+    async make(wish) {
+      if (!unloadIdle || nodes.snapshot().length === 0) return false;
+      await nodes.refresh();
+      wish.signal.throwIfAborted();
+      const now: MemoryView = { nodes: nodes.snapshot(), backends: wish.backends, head: wish.head };
+      const chosen = chooseUnloads(now, wish.fits, clock.now());
+      const freed = await Promise.all(chosen.map((each) => unloadOne(ports, wish, each)));
+      if (chosen.some(({ model }, index) => freed[index] && model.vramBytes > 0)) {
+        await pause(clock, SETTLE_MS, wish.signal);
+      }
+      wish.signal.throwIfAborted();
+      if (freed.includes(false)) log.warn(`not all room that ${wish.model} needs could be made on Ollama's nodes`);
+      return freed.includes(true);
+    },
+  };
 }
 
 /** The fewest of the longest unused that make it fit; none when even all would not, or none is needed. */
@@ -81,7 +102,7 @@ async function unloadOne(ports: OllamaRoomPorts, wish: RoomWish, { url, model }:
     await nodes.refresh([url]);
     if (isGone(nodes.snapshot(), url, model.name)) return true;
     if (clock.now() >= until) break;
-    await pause(clock, wish.signal);
+    await pause(clock, LOOK_MS, wish.signal);
   }
   log.warn(`${model.name} is still loaded at ${url}: a request may hold it`);
   return false;
@@ -92,9 +113,10 @@ function isGone(nodes: readonly NodeSnapshot[], url: string, name: string): bool
   return !nodes.some((node) => node.url === url && node.loaded.some((model) => model.name === name));
 }
 
-async function pause(clock: Clock, signal: AbortSignal): Promise<void> {
+async function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
   const { promise, resolve } = Promise.withResolvers<void>();
-  const cancel = clock.after(LOOK_MS, resolve);
+  const cancel = clock.after(ms, resolve);
   const stop = () => resolve();
   signal.addEventListener("abort", stop, { once: true });
   await promise;

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { heldByOllama, type MemoryView } from "../../src/core/node-memory.ts";
 import { Nodes } from "../../src/engine/nodes.ts";
-import { makeOllamaRoom } from "../../src/engine/ollama-room.ts";
+import { createOllamaRoom } from "../../src/engine/ollama-room.ts";
 import { advanceUntil, createFakeClock } from "../fakes/clock.ts";
 import { createRecordedLog } from "../fakes/log.ts";
 import { answers, loadedModel, ScriptedOllama } from "../fakes/ollama-port.ts";
@@ -45,15 +45,18 @@ async function setUp(loaded: Readonly<Record<string, Readonly<Record<string, num
   const make = async (mostHeld: Readonly<Record<string, number>>, signal = NEVER) =>
     await advanceUntil(
       clock,
-      makeOllamaRoom(
-        { clock, log, nodes },
-        { model: "big:70b", backends: [], head: null, fits: fits(mostHeld), signal },
-      ),
+      createOllamaRoom({ clock, log, nodes }, { unloadIdle: true }).make({
+        model: "big:70b",
+        backends: [],
+        head: null,
+        fits: fits(mostHeld),
+        signal,
+      }),
     );
   return { clock, log, ollama, nodes, make, unload };
 }
 
-describe("makeOllamaRoom()", () => {
+describe("make()", () => {
   test("unloads what is in the way, and returns once the node shows it gone", async () => {
     const { make, ollama, nodes, unload, clock } = await setUp({ [A]: { "a:8b": 10 } });
     ollama.onUnload = (url, model) => void clock.after(2_000, () => unload(url, model));
@@ -108,7 +111,28 @@ describe("makeOllamaRoom()", () => {
       ...{ model: "big:70b", backends: [], head: null, signal: gone.signal },
       fits: (view: MemoryView) => heldByOllama(view.nodes).length === 0,
     };
-    await expect(advanceUntil(clock, makeOllamaRoom({ clock, log, nodes }, wish))).rejects.toThrow("gone");
+    await expect(
+      advanceUntil(clock, createOllamaRoom({ clock, log, nodes }, { unloadIdle: true }).make(wish)),
+    ).rejects.toThrow("gone");
+    await nodes.stop();
+  });
+
+  test("gives drivers time to tell of freed accelerator memory, and unloads nothing where the config forbids it", async () => {
+    const { clock, log, nodes, ollama } = await setUp({ [A]: { "a:8b": 10 } });
+    const loaded = [loadedModel("a:8b", { bytes: 10, vramBytes: 4, expiresAt: "2026-11-24T18:30:00Z" })];
+    ollama.set(A, answers({ loaded, address: "10.0.0.5" }));
+    const wish = {
+      ...{ model: "big:70b", backends: [], head: null, signal: NEVER },
+      fits: (view: MemoryView) => heldByOllama(view.nodes).length === 0,
+    };
+    const forbidden = createOllamaRoom({ clock, log, nodes }, { unloadIdle: false });
+    expect(forbidden.held()).toEqual([{ machine: "10.0.0.5", ramBytes: 10, what: "Ollama's a:8b" }]);
+    expect([await forbidden.make(wish), ollama.unloaded]).toEqual([false, []]);
+    const before = clock.now();
+    const room = createOllamaRoom({ clock, log, nodes }, { unloadIdle: true });
+    expect(await advanceUntil(clock, room.make(wish))).toBe(true);
+    expect(clock.now() - before).toBeGreaterThanOrEqual(2_000);
+    expect(room.held()).toEqual([]);
     await nodes.stop();
   });
 });
