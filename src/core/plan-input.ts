@@ -3,7 +3,7 @@ import { settingsFor } from "./config-models.ts";
 import type { Config } from "./config-types.ts";
 import type { ModelFacts } from "./model.ts";
 import { type DraftModel, draftFile } from "./plan-draft.ts";
-import { DEFAULT_CONTEXT } from "./plan-kv.ts";
+import { DEFAULT_CONTEXT, wantsFlashAttention } from "./plan-kv.ts";
 import type { BackendFacts, PlanInput, SideFile } from "./plan-types.ts";
 import type { BackendSnapshot, EngineFacts } from "./snapshot.ts";
 
@@ -68,7 +68,9 @@ export function planInput(sources: PlanSources): PlanInput {
       draft: draft
         ? draftFile(draft, {
             contextSize: contextSize ?? Math.min(facts.trainedContext, DEFAULT_CONTEXT),
-            options: { parallel: settings.parallel, microBatchSize: MICRO_BATCH_SIZE },
+            parallel: settings.parallel,
+            microBatchSize: MICRO_BATCH_SIZE,
+            flashAttention: wantsFlashAttention(facts, settings.kvType),
           })
         : null,
       adapters: model.adapters,
