@@ -12,6 +12,8 @@ import { createLlamaPort } from "../src/io/llama-process.ts";
 import { createLogger } from "../src/io/log.ts";
 import { readMemory } from "../src/io/memory.ts";
 import { listModelFiles, readModel } from "../src/io/model-files.ts";
+import { pollNode, unloadFromNode } from "../src/io/ollama-client.ts";
+import { readProjector } from "../src/io/projector-file.ts";
 import { random } from "../src/io/random.ts";
 import { openSentinel, probeBackend } from "../src/io/rpc-client.ts";
 import { markdownTable } from "./bench-stats.ts";
@@ -64,7 +66,14 @@ function idleRuntime(): Runtime {
     log: createLogger("error"),
     rpc: { probe: probeBackend, openSentinel },
     llama: createLlamaPort([], {}),
-    models: { read: readModel, list: listModelFiles, stored: async () => ({ models: [], problems: [] }) },
+    models: {
+      read: readModel,
+      projector: readProjector,
+      examine: async () => [],
+      list: listModelFiles,
+      stored: async () => ({ models: [], problems: [] }),
+    },
+    ollama: { poll: pollNode, unload: unloadFromNode },
     http: { request: requestUpstream },
     random,
     machine: { memory: readMemory },

@@ -49,7 +49,7 @@ export async function renderReference(): Promise<string> {
     "## Configuration",
     "`synaptic config schema` prints the JSON Schema. Any value may come, in this order, from a flag, from the environment, from the key `synaptic`, from SynapticLlamas' keys, or from the default; `synaptic check` shows which it was.",
     configKeys(configJsonSchema()),
-    "Environment: `SYNAPTIC_CONFIG`, `SYNAPTIC_HOST`, `SYNAPTIC_PORT`, `SYNAPTIC_PLACEMENT`, `SYNAPTIC_CONTEXT_SIZE`, `SYNAPTIC_API_KEY` (the key to be asked with, kept out of files), and the older `RPC_BACKENDS`, `LLAMA_RPC_BACKENDS`, `SOLLOL_CTX_SIZE`, `LLAMA_SERVER_PATH`, and `OLLAMA_MODELS`, which Ollama reads too.",
+    "Environment: `SYNAPTIC_CONFIG`, `SYNAPTIC_HOST`, `SYNAPTIC_PORT`, `SYNAPTIC_PLACEMENT`, `SYNAPTIC_CONTEXT_SIZE`, `SYNAPTIC_OLLAMA_NODES` (addresses with commas), `SYNAPTIC_API_KEY` (the key to be asked with, kept out of files), and the older `RPC_BACKENDS`, `LLAMA_RPC_BACKENDS`, `OLLAMA_NODES`, `SOLLOL_CTX_SIZE`, `LLAMA_SERVER_PATH`, and `OLLAMA_HOST` and `OLLAMA_MODELS`, which Ollama reads too.",
     "## HTTP endpoints",
     "Keys are wanted only when some are configured; `admin` keys may do all that `use` keys may.",
     endpoints(),

@@ -13,10 +13,13 @@ import { listen } from "./io/http-server.ts";
 import { createLlamaPort } from "./io/llama-process.ts";
 import { createLogger } from "./io/log.ts";
 import { readMemory } from "./io/memory.ts";
+import { createExaminer } from "./io/model-examiner.ts";
 import { listModelFiles } from "./io/model-files.ts";
 import { createModelReader } from "./io/model-reader.ts";
+import { pollNode, unloadFromNode } from "./io/ollama-client.ts";
 import { createStoreLister } from "./io/ollama-store.ts";
 import { handleOutputErrors, handleSignals, raiseFetchLimit } from "./io/process.ts";
+import { readProjector } from "./io/projector-file.ts";
 import { random } from "./io/random.ts";
 import { saveReport } from "./io/report-file.ts";
 import { openSentinel, probeBackend } from "./io/rpc-client.ts";
@@ -29,7 +32,13 @@ handleOutputErrors();
 
 const reader = createModelReader();
 const system = { platform: process.platform, home: homedir(), root: "/" };
-const models = { read: reader.read, list: listModelFiles, stored: createStoreLister({ machine: system, reader }) };
+const models = {
+  read: reader.read,
+  projector: readProjector,
+  examine: createExaminer({ reader }),
+  list: listModelFiles,
+  stored: createStoreLister({ machine: system, reader }),
+};
 
 const host: Host = {
   version: typeof SYNAPTIC_VERSION === "undefined" ? `${packageVersion}+source` : SYNAPTIC_VERSION,
@@ -52,6 +61,7 @@ const host: Host = {
       rpc: { probe: probeBackend, openSentinel },
       llama: createLlamaPort(config.llamaServer, process.env),
       models,
+      ollama: { poll: pollNode, unload: unloadFromNode },
       http: { request: requestUpstream },
       random,
       machine: { memory: readMemory },

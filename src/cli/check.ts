@@ -1,17 +1,23 @@
 /** `synaptic check`: prints every value of the configuration and where it came from. */
-import type { Config, ConfigBackend, ModelSettings } from "../core/config-types.ts";
+import type { Config, ConfigBackend, ConfigNode, ModelSettings } from "../core/config-types.ts";
+import type { NodeSnapshot } from "../core/snapshot.ts";
 import { formatBytes, formatDuration } from "../core/units.ts";
+import { renderNodes } from "./render.ts";
 
 export interface CheckOptions {
   readonly json: boolean;
   readonly write: (text: string) => void;
+  /** As they answered just now. */
+  readonly nodes: readonly NodeSnapshot[];
 }
 
-/** Writes one line per value, then the warnings, and returns the exit code; keys and variables are named, never shown. */
-export function checkCommand(config: Config, { json, write }: CheckOptions): number {
+/** Writes one line per value, then the nodes and the warnings; returns the exit code, 1 when a node does not answer. Keys
+ *  and variables are named, never shown. */
+export function checkCommand(config: Config, { json, write, nodes }: CheckOptions): number {
+  const code = nodes.every(({ state }) => state === "up") ? 0 : 1;
   if (json) {
-    write(`${JSON.stringify(publicConfig(config), null, 2)}\n`);
-    return 0;
+    write(`${JSON.stringify({ ...publicConfig(config), nodes }, null, 2)}\n`);
+    return code;
   }
   const rows = configRows(config);
   const nameWidth = Math.max(...rows.map(([name]) => name.length));
@@ -20,8 +26,9 @@ export function checkCommand(config: Config, { json, write }: CheckOptions): num
   for (const [name, value, source] of rows) {
     write(`  ${name.padEnd(nameWidth)}  ${value.padEnd(valueWidth)}  ${source}\n`.replace(/ +\n$/, "\n"));
   }
+  if (nodes.length > 0) write(`\n${renderNodes(nodes)}`);
   for (const warning of config.warnings) write(`${warning === config.warnings[0] ? "\n" : ""}warning: ${warning}\n`);
-  return 0;
+  return code;
 }
 
 /** All values under the names that `sources` has for them. */
@@ -70,6 +77,12 @@ function configRows(config: Config): readonly Row[] {
       source: from("models.settings"),
     }),
     plain("ollama.modelsDir", config.ollama.modelsDir ?? "the usual places"),
+    ...listRows("ollama.nodes", {
+      items: config.ollama.nodes.map(describeNode),
+      none: "none",
+      source: from("ollama.nodes"),
+    }),
+    plain("ollama.unloadIdle", config.ollama.unloadIdle),
     ["silence", formatDuration(config.silenceMs), from("silenceMs")],
     ["hold", formatDuration(config.holdMs), from("holdMs")],
     plain("queue.perModel", config.queue.perModel),
@@ -118,8 +131,19 @@ function describeBackend({ endpoint, maxMemoryBytes, layers, priority }: ConfigB
   return extras.length === 0 ? endpoint : `${endpoint} (${extras.join(", ")})`;
 }
 
-function describeSettings(id: string, { env, args, ...rest }: ModelSettings): string {
+function describeNode({ url, implied, weight, priority, memoryBytes }: ConfigNode): string {
+  const extras = [
+    implied ? ["if it answers"] : [],
+    weight === undefined ? [] : `weight ${weight}`,
+    priority === undefined ? [] : `priority ${priority}`,
+    memoryBytes === undefined ? [] : `memory ${formatBytes(memoryBytes)}`,
+  ].flat();
+  return extras.length === 0 ? url : `${url} (${extras.join(", ")})`;
+}
+
+function describeSettings(id: string, { env, args, sampling = {}, ...rest }: ModelSettings): string {
   const parts = [
+    ...Object.entries(sampling).map(([key, value]) => `${key} ${value}`),
     ...Object.entries(rest).map(([key, value]) => `${key} ${Array.isArray(value) ? value.join(", ") : String(value)}`),
     ...(args === undefined || args.length === 0 ? [] : [`args ${args.join(" ")}`]),
     ...(env === undefined || Object.keys(env).length === 0 ? [] : [`env ${Object.keys(env).join(", ")}`]),

@@ -41,7 +41,7 @@ export function renderModels({ models, problems }: ModelListing): string {
     model.architecture ?? "-",
     model.quantization ?? "-",
     model.contextSize ?? "-",
-    model.runs ? model.where : `nowhere: ${model.where}`,
+    whereOf(model),
     model.runs ? (model.reasons[0] ?? "") : "",
   ]);
   const header = ["MODEL", "SIZE", "ARCHITECTURE", "WEIGHTS", "CONTEXT", "WHERE", "WHY"];
@@ -49,9 +49,25 @@ export function renderModels({ models, problems }: ModelListing): string {
     ...(rows.length > 0 ? [table(header, rows)] : []),
     ...(models.length === 0 ? [NONE] : []),
     models.map(describeDamage).join(""),
+    describeElsewhere(models),
     problems.map(({ reason, hint }) => `${reason}\n  ${hint}\n`).join(""),
   ];
   return parts.filter((part) => part !== "").join("\n");
+}
+
+function whereOf({ runs, where, origin }: ListedModel): string {
+  return runs || origin.kind === "node" ? where : `nowhere: ${where}`;
+}
+
+/** What to do to have here what other machines have: once for all models with the same remedy but for their names. */
+function describeElsewhere(models: readonly ListedModel[]): string {
+  const byRemedy = new Map<string, string[]>();
+  for (const { id, origin, reasons } of models) {
+    if (origin.kind !== "node") continue;
+    const remedy = (reasons[0] ?? "").replaceAll(id, "MODEL");
+    byRemedy.set(remedy, [...(byRemedy.get(remedy) ?? []), id]);
+  }
+  return [...byRemedy].map(([remedy, ids]) => `Not on this machine: ${ids.join(", ")}\n  ${remedy}\n`).join("");
 }
 
 function describeDamage({ id, defect }: ListedModel): string {

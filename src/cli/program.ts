@@ -9,6 +9,7 @@ import type { Host } from "./host.ts";
 import { loadCommand, unloadCommand } from "./load.ts";
 import { backendsCommand, planCommand, statusCommand } from "./look.ts";
 import { modelsCommand } from "./models.ts";
+import { askNodes } from "./nodes.ts";
 import { proveCommand } from "./prove.ts";
 import { serveCommand } from "./serve.ts";
 
@@ -69,8 +70,13 @@ function createProgram(given: Host, finish: (code: number) => void): Command {
   command("serve", "serve (what happens without a command)").action(async () => {
     finish(await serveCommand(host, await load(true)));
   });
-  command("check", "check the configuration; print each value and where it came from").action(async () => {
-    finish(checkCommand(await load(true), { json: options().json ?? false, write: host.write }));
+  command(
+    "check",
+    "check the configuration; print each value, where it came from, and whether the Ollama nodes answer",
+  ).action(async () => {
+    const config = await load(true);
+    const nodes = await askNodes(host.ports(config, "error"), config, host.stopping);
+    finish(checkCommand(config, { json: options().json ?? false, write: host.write, nodes }));
   });
   command("backends", "probe the RPC backends").action(async () => finish(await backendsCommand(host, await look())));
   command("status", "what a running synaptic does").action(async () => finish(await statusCommand(host, await look())));

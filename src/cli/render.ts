@@ -1,7 +1,7 @@
 /** Snapshots, plans and proofs as text for people. Pure. */
 import type { Plan } from "../core/plan-types.ts";
 import type { Proof } from "../core/proof.ts";
-import type { BackendSnapshot, CoordinatorSnapshot, QueueSnapshot, Snapshot } from "../core/snapshot.ts";
+import type { BackendSnapshot, CoordinatorSnapshot, NodeSnapshot, QueueSnapshot, Snapshot } from "../core/snapshot.ts";
 import { formatBytes, formatDuration } from "../core/units.ts";
 
 type Cell = string | number;
@@ -41,6 +41,21 @@ export function renderBackends(backends: readonly BackendSnapshot[]): string {
     lease ? `held for ${lease}` : reason,
   ]);
   return table(["BACKEND", "STATE", "RPC", "RTT", "DEVICES", "FREE", ""], rows);
+}
+
+/** A table; empty without nodes. */
+export function renderNodes(nodes: readonly NodeSnapshot[]): string {
+  if (nodes.length === 0) return "";
+  const rows = nodes.map(({ url, state, version, rttMs, models, loaded, reason }) => [
+    url,
+    state,
+    version ?? "-",
+    rttMs === null ? "-" : `${rttMs.toFixed(1)} ms`,
+    models.length,
+    loaded.map(({ name }) => name).join(", ") || "-",
+    reason,
+  ]);
+  return table(["OLLAMA NODE", "STATE", "VERSION", "RTT", "MODELS", "LOADED", ""], rows);
 }
 
 const SHARE_HEADER = ["WHERE", "LAYERS", "MODEL", "KV CACHE", "COMPUTE"];
@@ -118,7 +133,14 @@ export function renderStatus(snapshot: Snapshot): string {
   if (snapshot.engineFailure) lines.push(`no llama-server: ${snapshot.engineFailure}`);
   const { inFlight, limit } = snapshot.requests;
   lines.push(`${inFlight} of at most ${limit} requests in flight`);
-  return `${lines.join("\n")}\n\n${renderBackends(snapshot.backends)}\n${renderCoordinators(snapshot.coordinators)}`;
+  const nodes = renderNodes(snapshot.nodes);
+  const parts = [
+    `${lines.join("\n")}\n`,
+    renderBackends(snapshot.backends),
+    nodes,
+    renderCoordinators(snapshot.coordinators),
+  ];
+  return parts.filter((part) => part !== "").join("\n");
 }
 
 function queueCell({ length, estimateMs }: QueueSnapshot): Cell {

@@ -18,6 +18,7 @@ export function coordinatorArgs(plan: Plan, port: number | string): readonly str
     ...["--model", plan.path, "--alias", plan.model],
     // Images are never encoded over RPC (llama.cpp#14236).
     ...(plan.projector === null ? [] : ["--mmproj", plan.projector, "--no-mmproj-offload"]),
+    ...draftArgs(plan),
     ...(plan.adapters.length > 0 ? ["--lora", plan.adapters.join(",")] : []),
     ...(endpoints.length > 0 ? ["--rpc", endpoints.join(",")] : []),
     ...["--gpu-layers", String(plan.offloadedLayers), "--split-mode", "layer"],
@@ -39,6 +40,17 @@ export function coordinatorArgs(plan: Plan, port: number | string): readonly str
     ],
     ...promptCache(plan),
     ...plan.extraArgs,
+  ];
+}
+
+/** Left to itself llama-server would spread the draft over the backends; it drafts only when told the type. */
+function draftArgs({ draft, extraArgs }: Plan): readonly string[] {
+  if (draft === null) return [];
+  const typed = extraArgs.some((arg) => arg.startsWith("--spec-type"));
+  return [
+    ...["--model-draft", draft, ...(typed ? [] : ["--spec-type", "draft-simple"])],
+    ...["--device-draft", "none", "--gpu-layers-draft", "0"],
+    ...["--cache-type-k-draft", "f16", "--cache-type-v-draft", "f16"],
   ];
 }
 

@@ -2,20 +2,23 @@
 import { describeFound, formatPath, NOT_SHOWN } from "./config-problems.ts";
 import type { SynapticFile } from "./config-schema-own.ts";
 import { type ConfigInput, choose, fileCandidate, type Ledger } from "./config-sources.ts";
-import type { Config, ModelSettings, ModelsConfig } from "./config-types.ts";
+import type { Config, ModelSettings, ModelsConfig, SamplingConfig } from "./config-types.ts";
 import { isModelId } from "./model-id.ts";
 import { ownedFlag, ownedVariable } from "./owned-flags.ts";
+import { SAMPLING, type SamplingKey } from "./sampling.ts";
 
 type ModelsFile = NonNullable<SynapticFile["models"]>;
 type SettingsFile = NonNullable<ModelsFile["settings"]>[string];
 
 const SETTINGS = ["synaptic", "models", "settings"] as const;
 
+interface Folders {
+  readonly folder: string;
+  readonly home: string;
+}
+
 /** Absolute form of a path in the file: `~/` is home, relative ones start at the file's folder. */
-export function resolvePath(
-  path: string,
-  { folder, home }: { readonly folder: string; readonly home: string },
-): string {
+export function resolvePath(path: string, { folder, home }: Folders): string {
   // A Windows path with its drive is absolute as it is.
   if (/^[A-Za-z]:[\\/]/.test(path)) return path;
   const full =
@@ -29,7 +32,7 @@ export function resolvePath(
 }
 
 /** The folder that relative paths of the file start at. */
-export function foldersOf(input: ConfigInput): { readonly folder: string; readonly home: string } {
+export function foldersOf(input: ConfigInput): Folders {
   const path = input.file?.path;
   return { folder: path === undefined ? input.home : path.slice(0, path.lastIndexOf("/")) || "/", home: input.home };
 }
@@ -56,7 +59,7 @@ export function resolveModels(ledger: Ledger, input: ConfigInput, file: ModelsFi
   return {
     dirs: given("dirs", dirs, []),
     files: given("files", Object.fromEntries(files), {}),
-    settings: given("settings", Object.fromEntries(settings.map(([id, one]) => [id, pickSettings(one)])), {}),
+    settings: given("settings", Object.fromEntries(settings.map(([id, one]) => [id, pickSettings(one, folders)])), {}),
   };
 }
 
@@ -118,7 +121,8 @@ function checkAliases(ledger: Ledger, file: ModelsFile): void {
   }
 }
 
-function pickSettings({ args, env, contextSize, parallel, kvType, aliases, preload }: SettingsFile): ModelSettings {
+function pickSettings(one: SettingsFile, folders: Folders): ModelSettings {
+  const { args, env, contextSize, parallel, kvType, aliases, preload, mmproj, draft, sampling } = one;
   return {
     ...(args === undefined ? {} : { args }),
     ...(env === undefined ? {} : { env }),
@@ -127,14 +131,30 @@ function pickSettings({ args, env, contextSize, parallel, kvType, aliases, prelo
     ...(kvType === undefined ? {} : { kvType }),
     ...(aliases === undefined ? {} : { aliases }),
     ...(preload === undefined ? {} : { preload }),
+    ...(mmproj === undefined ? {} : { mmproj: resolvePath(mmproj, folders) }),
+    ...(draft === undefined ? {} : { draft: resolvePath(draft, folders) }),
+    ...(sampling === undefined ? {} : { sampling: withoutAbsent(sampling) }),
   };
 }
 
+/** A key that is there without a value counts as absent. */
+function withoutAbsent(sampling: NonNullable<SettingsFile["sampling"]>): SamplingConfig {
+  const given: Partial<Record<SamplingKey, number>> = {};
+  for (const { key } of SAMPLING) {
+    const value = sampling[key];
+    if (value !== undefined) given[key] = value;
+  }
+  return given;
+}
+
+type RunSettings = Required<Omit<ModelSettings, "preload" | "contextSize" | "mmproj" | "draft">> & {
+  readonly contextSize: number | null;
+  readonly mmproj: string | null;
+  readonly draft: string | null;
+};
+
 /** What one model runs with: its own settings before the general ones, except where a flag or variable set those. */
-export function settingsFor(
-  config: Config,
-  id: string,
-): Required<Omit<ModelSettings, "preload" | "contextSize">> & { readonly contextSize: number | null } {
+export function settingsFor(config: Config, id: string): RunSettings {
   const own = Object.hasOwn(config.models.settings, id) ? config.models.settings[id] : undefined;
   return {
     args: own?.args ?? [],
@@ -143,5 +163,8 @@ export function settingsFor(
     contextSize: own?.contextSize ?? config.contextSize,
     parallel: own?.parallel ?? config.parallel,
     kvType: own?.kvType ?? config.kvType,
+    mmproj: own?.mmproj ?? null,
+    draft: own?.draft ?? null,
+    sampling: own?.sampling ?? {},
   };
 }

@@ -1,15 +1,23 @@
 /** Our own part of the configuration file, the key `synaptic`, as a schema. Pure. */
 import { z } from "zod";
+import { ollamaSchema, samplingSchema } from "./config-schema-ollama.ts";
 import { limitsSchema, queueSchema } from "./config-schema-queue.ts";
-import { ENDPOINT_EXPECTED, listenHostSchema, portSchema, wholeNumber } from "./config-words.ts";
+import {
+  ENDPOINT_EXPECTED,
+  flagSchema,
+  listenHostSchema,
+  MEMORY_PATTERN,
+  pathSchema,
+  portSchema,
+  wholeNumber,
+} from "./config-words.ts";
 
 const LATER = "Known, not used yet in this version of synaptic.";
 
 /** Keys of the design that this version accepts without effect, by the place they stand at. */
 export const LATER_KEYS = {
-  ollama: ["nodes"],
   backend: ["mac"],
-  settings: ["keepAlive", "pin", "route", "mmproj", "draft", "sampling", "fallback"],
+  settings: ["keepAlive", "pin", "route", "fallback"],
 } as const;
 
 /** Keys that are known by name only: whatever stands there is accepted. */
@@ -22,15 +30,12 @@ export function knownByName<K extends string>(
   return Object.fromEntries(entries) as { [key in K]: z.ZodOptional<z.ZodUnknown> };
 }
 
-export const flagSchema = z.boolean({ error: "true or false" });
 const text = (error: string): z.ZodString => z.string({ error }).min(1, { error });
-const path = text("a path");
-const paths = z.array(path, { error: "a list of paths" });
+const paths = z.array(pathSchema, { error: "a list of paths" });
 const PATHS_EXPECTED = "a path or a list of paths";
 const argument = z.string({ error: "a text (one argument)" });
 
 const MEMORY_EXPECTED = 'a size such as "12GiB" or a number of bytes above 0';
-const MEMORY_PATTERN = /^\s*\d+(?:\.\d+)?\s*(?:[kmgtKMGT]?[iI]?[bB]?)\s*$/;
 const HASH_EXPECTED = '"sha256:" and 64 hexadecimal digits';
 const NAME_EXPECTED = "a name of at most 64 letters, digits and . _ @ -";
 
@@ -96,6 +101,9 @@ const settingsSchema = z
         .optional()
         .describe("Other names of this model."),
       preload: flagSchema.optional().describe("Load it at the start, before the first request."),
+      mmproj: pathSchema.optional().describe("Projector (.gguf) for images or sound; it stays on the head node."),
+      draft: pathSchema.optional().describe("Small model (.gguf) that drafts for this one; it stays on the head node."),
+      sampling: samplingSchema.optional(),
       ...knownByName(LATER_KEYS.settings, LATER),
     },
     { error: "an object of settings" },
@@ -107,7 +115,7 @@ const modelsSchema = z
     {
       dirs: paths.optional().describe("Folders with .gguf files; relative ones start at this file's folder."),
       files: z
-        .record(z.string(), path, { error: "an object of model name to path" })
+        .record(z.string(), pathSchema, { error: "an object of model name to path" })
         .optional()
         .describe("Model name to .gguf file."),
       settings: z
@@ -118,18 +126,6 @@ const modelsSchema = z
     { error: "an object with dirs, files and settings" },
   )
   .describe("Where models are and how each is run.");
-
-const ollamaSchema = z
-  .object(
-    {
-      modelsDir: path
-        .optional()
-        .describe("Ollama's folder with blobs and manifests; without it OLLAMA_MODELS, then the usual places."),
-      ...knownByName(LATER_KEYS.ollama, LATER),
-    },
-    { error: "an object with modelsDir" },
-  )
-  .describe("What to take from Ollama.");
 
 const listenSchema = z
   .object(
@@ -182,7 +178,7 @@ export const synapticSchema = z
     {
       listen: listenSchema.optional(),
       llamaServer: z
-        .union([path, paths.min(1, { error: PATHS_EXPECTED })], { error: PATHS_EXPECTED })
+        .union([pathSchema, paths.min(1, { error: PATHS_EXPECTED })], { error: PATHS_EXPECTED })
         .optional()
         .describe(
           "llama-server to run; of several builds, the one whose protocol suits most backends, the first where they are equal.",

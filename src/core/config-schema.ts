@@ -1,7 +1,7 @@
 /** The whole configuration file as a schema, the single source of types and of the JSON Schema. Pure. */
 import { z } from "zod";
-import { flagSchema, knownByName, synapticSchema } from "./config-schema-own.ts";
-import { hostSchema, portSchema } from "./config-words.ts";
+import { knownByName, synapticSchema } from "./config-schema-own.ts";
+import { flagSchema, hostSchema, portSchema } from "./config-words.ts";
 
 const THEIRS = "SynapticLlamas' own; synaptic ignores it.";
 

@@ -9,7 +9,11 @@ export interface ConfigInput {
   readonly flags: ConfigFlags;
   /** Empty variables count as absent, as in shells. */
   readonly env: ConfigEnvironment;
-  readonly sideFiles: { readonly rpcBackendsConf?: { readonly path: string; readonly text: string } };
+  readonly sideFiles: {
+    readonly rpcBackendsConf?: { readonly path: string; readonly text: string };
+    /** `~/.synapticllamas_nodes.json`, parsed. */
+    readonly nodes?: { readonly path: string; readonly value: unknown };
+  };
   /** Absolute: `~/` in paths. */
   readonly home: string;
   /** Whether the caller is about to listen: only then is an open listener refused. */

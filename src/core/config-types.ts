@@ -1,5 +1,6 @@
 /** What a resolved configuration is made of. Types only. */
 import type { KvType, Placement } from "./plan-types.ts";
+import type { SamplingKey } from "./sampling.ts";
 import type { Endpoint } from "./units.ts";
 
 export interface ConfigBackend {
@@ -16,6 +17,31 @@ export interface ConfigBackend {
   readonly ownDevice?: boolean;
 }
 
+/** An Ollama. */
+export interface ConfigNode {
+  /** Without a slash at its end. */
+  readonly url: string;
+  /** Nobody named it: it is there once it has answered. */
+  readonly implied?: boolean;
+  /** How much it is given in relation to the others. */
+  readonly weight?: number;
+  /** Larger is used earlier. */
+  readonly priority?: number;
+  /** Fast memory, where the node itself does not tell. */
+  readonly memoryBytes?: number;
+}
+
+export interface OllamaConfig {
+  /** Absolute path of Ollama's store; null searches the usual places. */
+  readonly modelsDir: string | null;
+  readonly nodes: readonly ConfigNode[];
+  /** Whether idle models of theirs may be unloaded to make room. */
+  readonly unloadIdle: boolean;
+}
+
+/** Defaults of what the requests themselves may say, by Ollama's names. */
+export type SamplingConfig = Readonly<Partial<Record<SamplingKey, number>>>;
+
 export interface ModelSettings {
   /** More llama-server arguments; none that the planner owns. */
   readonly args?: readonly string[];
@@ -25,6 +51,11 @@ export interface ModelSettings {
   readonly kvType?: KvType;
   readonly aliases?: readonly string[];
   readonly preload?: boolean;
+  /** Absolute path of a projector (mmproj). */
+  readonly mmproj?: string;
+  /** Absolute path of a draft model. */
+  readonly draft?: string;
+  readonly sampling?: SamplingConfig;
 }
 
 export interface ModelsConfig {
@@ -81,8 +112,7 @@ export interface Config {
   readonly kvType: KvType;
   readonly placement: Placement;
   readonly models: ModelsConfig;
-  /** `modelsDir`: absolute path of Ollama's store; null searches the usual places. */
-  readonly ollama: { readonly modelsDir: string | null };
+  readonly ollama: OllamaConfig;
   readonly probe: ProbeConfig;
   readonly keys: readonly ConfigKey[];
   /** In plain, to ask a running server with. Not enumerable: JSON, logs and copies by spread leave it out. */

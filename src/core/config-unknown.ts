@@ -61,7 +61,6 @@ const OWN_KEYS = [
 function isLater(path: Path, key: string): boolean {
   const [top, section, part] = path;
   if (top !== "synaptic") return false;
-  if (section === "ollama") return path.length === 2 && LATER_KEYS.ollama.some((word) => word === key);
   if (section === "backends") return LATER_KEYS.backend.some((word) => word === key);
   return (
     section === "models" && part === "settings" && path.length === 4 && LATER_KEYS.settings.some((word) => word === key)
@@ -86,6 +85,10 @@ function visitKeys(schema: z.core.$ZodType, place: Place, visit: (finding: KeyFi
     return;
   }
   if (typeof value !== "object" || value === null || Array.isArray(value)) return;
+  if (schema instanceof z.ZodUnion) {
+    for (const option of schema.options) if (option instanceof z.ZodObject) visitKeys(option, place, visit);
+    return;
+  }
   if (schema instanceof z.ZodRecord) {
     for (const [key, item] of Object.entries(value))
       visitKeys(schema.valueType, { value: item, path: [...path, key] }, visit);

@@ -135,11 +135,11 @@ export function resolvePlain(
 }
 
 /** Ollama's store: OLLAMA_MODELS, where quotes and blanks around the path do not count, as Ollama reads it. */
-export function resolveOllama(ledger: Ledger, { input, own }: ValueContext): Config["ollama"] {
+export function resolveModelsDir(ledger: Ledger, { input, own }: ValueContext): string | null {
   const name = "OLLAMA_MODELS";
   const given = input.env[name]?.replace(/^[\s"']+|[\s"']+$/g, "") || undefined;
   const absolute = (path: string | undefined) => (path === undefined ? path : resolvePath(path, foldersOf(input)));
-  const modelsDir = choose<string | null>(ledger, {
+  return choose<string | null>(ledger, {
     name: "ollama.modelsDir",
     from: [
       { source: name, read: () => absolute(given) },
@@ -147,7 +147,11 @@ export function resolveOllama(ledger: Ledger, { input, own }: ValueContext): Con
     ],
     fallback: null,
   });
-  return { modelsDir };
+}
+
+export function resolveUnloadIdle(ledger: Ledger, context: ValueContext): boolean {
+  const value = context.own.ollama?.unloadIdle;
+  return ownValue(ledger, context, { path: ["ollama", "unloadIdle"], value, fallback: true });
 }
 
 export function resolveKeys(ledger: Ledger, context: ValueContext): readonly ConfigKey[] {

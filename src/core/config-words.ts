@@ -24,6 +24,11 @@ export function wholeNumber(min: number, max: number, unit = ""): z.ZodInt {
 }
 
 export const portSchema = wholeNumber(1, 65_535);
+export const flagSchema = z.boolean({ error: "true or false" });
+export const pathSchema = z.string({ error: "a path" }).min(1, { error: "a path" });
+
+/** A size as people write it, such as `12GiB`. */
+export const MEMORY_PATTERN = /^\s*\d+(?:\.\d+)?\s*(?:[kmgtKMGT]?[iI]?[bB]?)\s*$/;
 
 /** What is wrong with a host, and what to write instead; undefined when there is nothing to say beyond the expectation. */
 export function hostHint(value: unknown): string | undefined {

@@ -3,6 +3,7 @@ import type { z } from "zod";
 import { resolveBackends } from "./config-backends.ts";
 import { findDummies, legacyWarnings, resolveSwitches } from "./config-legacy.ts";
 import { resolveModels } from "./config-models.ts";
+import { resolveNodes } from "./config-nodes.ts";
 import { type Problem, schemaProblems } from "./config-problems.ts";
 import { resolveLimits, resolveQueue } from "./config-queue.ts";
 import { type ConfigFile, fileSchema } from "./config-schema.ts";
@@ -14,11 +15,12 @@ import {
   resolveContext,
   resolveKeys,
   resolveListen,
-  resolveOllama,
+  resolveModelsDir,
   resolvePlacement,
   resolvePlain,
   resolvePreload,
   resolveProbe,
+  resolveUnloadIdle,
   type ValueContext,
 } from "./config-values.ts";
 import { fileHint } from "./config-words.ts";
@@ -84,20 +86,23 @@ function gather(ledger: Ledger, { input, file, dummies }: GatherContext): Gather
   const context: ValueContext = { input, file, own };
   const backends = resolveBackends(ledger, { input, file, dummies });
   const declared = resolveModels(ledger, input, own.models ?? {});
-  const ollama = resolveOllama(ledger, context);
+  const modelsDir = resolveModelsDir(ledger, context);
   const hasModels =
     declared.dirs.length > 0 || Object.keys(declared.files).length > 0 || own.ollama?.modelsDir !== undefined;
   const { contextSize, forced } = resolveContext(ledger, context);
+  const listen = resolveListen(ledger, context);
+  const switches = resolveSwitches(ledger, { input, file, hasBackends: backends.length > 0, hasModels });
+  const nodes = resolveNodes(ledger, { input, own: own.ollama ?? {}, pool: switches.pool, listen });
   return {
     file: input.file?.path ?? null,
-    listen: resolveListen(ledger, context),
-    ...resolveSwitches(ledger, { input, file, hasBackends: backends.length > 0, hasModels }),
+    listen,
+    ...switches,
     backends,
     preload: resolvePreload(ledger, context, declared),
     contextSize,
     placement: resolvePlacement(ledger, context),
     models: forced ? withoutContext(declared) : declared,
-    ollama,
+    ollama: { modelsDir, nodes, unloadIdle: resolveUnloadIdle(ledger, context) },
     probe: resolveProbe(ledger, context),
     ...resolvePlain(ledger, context),
     queue: resolveQueue(ledger, context),

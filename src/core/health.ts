@@ -76,10 +76,13 @@ export function reasonOf(health: Health): string {
   return "reason" in health ? health.reason : "";
 }
 
+/** The machine that synaptic runs on, as backends and nodes name theirs. */
+export const HEAD_MACHINE = "127.0.0.1";
+
 /** What shares memory with a backend, from its resolved address (or its name, until that is known); loopback is one machine. */
 export function machineOf(address: Endpoint): string {
   const { host } = splitEndpoint(address);
-  return host === "localhost" || host.startsWith("127.") ? "127.0.0.1" : host;
+  return host === "localhost" || host.startsWith("127.") ? HEAD_MACHINE : host;
 }
 
 /** `sinceMs` moves only when the state changes. */

@@ -14,6 +14,8 @@ export type BufferUse = "model" | "kv" | "state" | "compute";
 
 export type LogEvent =
   | { readonly tag: "loading" }
+  /** From here on a draft model is loaded, in the same words. */
+  | { readonly tag: "draft" }
   | { readonly tag: "buffer"; readonly what: BufferUse; readonly place: Place; readonly bytes: number }
   | { readonly tag: "offloaded"; readonly layers: number; readonly totalLayers: number }
   | { readonly tag: "context" }
@@ -39,9 +41,18 @@ export function parseLogLine(line: string): LogEvent | null {
   const offloaded = OFFLOADED.exec(line);
   if (offloaded) return { tag: "offloaded", layers: Number(offloaded[1]), totalLayers: Number(offloaded[2]) };
   if (line.includes("load_tensors: loading model tensors")) return { tag: "loading" };
+  if (line.includes(": loading draft model")) return { tag: "draft" };
   if (line.includes("llama_context: constructing llama_context")) return { tag: "context" };
   if (line.startsWith(CHILD_STATE)) return parseProgress(line.slice(CHILD_STATE.length));
   return null;
+}
+
+const UNDRAFTED = /failed to initialize speculative decoding context(?:: (.+))?/;
+
+/** Why a draft model goes unused: llama-server 0.7.0 serves without it and only says so in its log. Null on other lines. */
+export function whyUndrafted(line: string): string | null {
+  const found = line.length > MAX_LINE ? null : UNDRAFTED.exec(line);
+  return found && (found[1] ?? "llama-server cannot use it");
 }
 
 /** What llama-server prints for its own router when `LLAMA_SERVER_ROUTER_PORT` is set: the only progress it reports

@@ -1,4 +1,5 @@
 /** What a listing of models says of each: what it is, and where it would run, in a few words. Pure. */
+import { type ElsewhereModel, placesOfElsewhere } from "./elsewhere.ts";
 import type { Defect } from "./loadable.ts";
 import type { ModelFacts } from "./model.ts";
 import type { Plan, PlanResult } from "./plan-types.ts";
@@ -6,9 +7,10 @@ import type { Plan, PlanResult } from "./plan-types.ts";
 export interface ListedModel {
   readonly id: string;
   readonly aliases: readonly string[];
-  readonly origin: { readonly kind: "file" | "folder" | "ollama"; readonly where: string };
+  readonly origin: { readonly kind: "file" | "folder" | "ollama" | "node"; readonly where: string };
   /** SHA-256 of its Ollama manifest. */
   readonly digest: string | null;
+  /** Empty when it is on other machines only. */
   readonly path: string;
   /** Of all its files; null when unknown. */
   readonly bytes: number | null;
@@ -63,6 +65,15 @@ function placesOf({ backends, head }: Pick<Plan, "backends" | "head">): string {
 /** `Cannot place NAME on 2 backends: needs ...` without what stands beside it already: a name may have a colon itself. */
 function shortReason(message: string): string {
   return message.replace(/^Cannot place .*?: (?=\S)/s, "");
+}
+
+/** A model that only Ollama nodes have, in a listing. */
+export function listElsewhere(model: ElsewhereModel): ListedModel {
+  const { id, digest, bytes, quantization, urls, remedy } = model;
+  return {
+    ...{ id, aliases: [], origin: { kind: "node", where: urls.join(", ") }, digest, path: "", notes: [] },
+    ...{ ...factsFor(null, bytes), quantization, ...nowhere(placesOfElsewhere(model), [remedy]), defect: null },
+  };
 }
 
 export type KnownFacts = Pick<ListedModel, "architecture" | "quantization" | "parameters" | "trainedContext" | "bytes">;

@@ -93,6 +93,8 @@ export interface OllamaParts {
   readonly projector: OllamaLayer | null;
   readonly adapters: readonly OllamaLayer[];
   readonly params: OllamaLayer | null;
+  /** Whether it has a template of Ollama's own kind, which llama-server cannot read. */
+  readonly hasTemplate: boolean;
   /** What it has and llama-server is not given, in sentences. */
   readonly notes: readonly string[];
 }
@@ -125,17 +127,16 @@ export function partsOf({ layers }: OllamaManifest, config: OllamaConfig | null,
     );
   }
   const [projector = null, ...moreProjectors] = all("projector");
+  const hasTemplate = all("template").length + all("prompt").length > 0;
   const notes = [
     ...(moreProjectors.length > 0 ? [`only the first of its ${moreProjectors.length + 1} projectors is used`] : []),
     ...(all("draft").length > 0 ? ["its draft model is not used"] : []),
     ...(all("system").length > 0 ? ["its system text is not sent: say it in the request"] : []),
     ...(all("messages").length > 0 ? ["its example messages are not sent: say them in the request"] : []),
-    ...(all("template").length + all("prompt").length > 0
-      ? ["prompts follow the chat template of its GGUF file, not Ollama's own template"]
-      : []),
+    ...(hasTemplate ? ["prompts follow the chat template of its GGUF file, not Ollama's own template"] : []),
   ];
   const [params = null] = all("params");
-  return { ok: true, parts: { model, projector, adapters: all("adapter"), params, notes } };
+  return { ok: true, parts: { model, projector, adapters: all("adapter"), params, hasTemplate, notes } };
 }
 
 /** What to do about a model whose files are not as its manifest says. */

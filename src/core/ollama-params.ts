@@ -1,23 +1,10 @@
 /** The params of an Ollama model: its context, and those sampling defaults that llama-server has a flag for. Pure. */
 import { z } from "zod";
 import { parseJson } from "./ollama-manifest.ts";
+import { SAMPLING } from "./sampling.ts";
 
-const number = z.number().min(-1e9).max(1e9);
-const whole = z.int().min(-1e9).max(1e9);
-
-/** Flags as `llama-server --help` of 0.7.0 lists them. */
-const FLAGS = [
-  ["temperature", "--temp", number],
-  ["top_k", "--top-k", whole],
-  ["top_p", "--top-p", number],
-  ["min_p", "--min-p", number],
-  ["typical_p", "--typical-p", number],
-  ["repeat_penalty", "--repeat-penalty", number],
-  ["repeat_last_n", "--repeat-last-n", whole],
-  ["presence_penalty", "--presence-penalty", number],
-  ["frequency_penalty", "--frequency-penalty", number],
-  ["seed", "--seed", whole],
-] as const;
+const numberSchema = z.number().min(-1e9).max(1e9);
+const wholeSchema = z.int().min(-1e9).max(1e9);
 
 const MAX_CONTEXT = 16_777_216;
 const contextSchema = z.int().min(1).max(MAX_CONTEXT);
@@ -41,9 +28,9 @@ export function parseParams(text: string): OllamaParams {
   const given = new Map(Object.entries(parsed.value));
   const args: string[] = [];
   const wrong: string[] = [];
-  for (const [key, flag, schema] of FLAGS) {
+  for (const { key, flag, whole } of SAMPLING) {
     if (!given.has(key)) continue;
-    const value = schema.safeParse(given.get(key));
+    const value = (whole ? wholeSchema : numberSchema).safeParse(given.get(key));
     if (value.success) args.push(flag, String(value.data));
     else wrong.push(key);
     given.delete(key);

@@ -14,10 +14,10 @@ const MODEL = "name the model's file under synaptic.models";
 const LISTEN = "synaptic runs llama-server on a private port behind its own endpoint";
 const LOG = "synaptic reads llama-server's log for the proof";
 const ROUTER = "synaptic runs one llama-server per model itself";
-const DRAFT = "draft models come in a later version of synaptic";
-const MMPROJ = "an Ollama model's own projector is handed over; others come in a later version of synaptic";
 const ENDS = "it makes llama-server end at once";
 const context = (key: string): string => `set ${key} in the model's settings`;
+const DRAFT = context("draft");
+const MMPROJ = context("mmproj");
 
 const ROWS: readonly OwnedRow[] = [
   { flags: "-m --model", env: "MODEL", instead: MODEL },
@@ -82,6 +82,8 @@ const ROWS: readonly OwnedRow[] = [
     env: "N_GPU_LAYERS_DRAFT",
     instead: DRAFT,
   },
+  { flags: "-ctkd --cache-type-k-draft --spec-draft-type-k", env: "SPEC_DRAFT_CACHE_TYPE_K", instead: DRAFT },
+  { flags: "-ctvd --cache-type-v-draft --spec-draft-type-v", env: "SPEC_DRAFT_CACHE_TYPE_V", instead: DRAFT },
   { flags: "-otd --override-tensor-draft --spec-draft-override-tensor", instead: DRAFT },
   { flags: "-mm --mmproj", env: "MMPROJ", instead: MMPROJ },
   { flags: "-mmu --mmproj-url", env: "MMPROJ_URL", instead: MMPROJ },

@@ -1,5 +1,5 @@
 /** What coordinators hold of the RAM of machines, by their plans. Pure. */
-import { HEAD_MACHINE } from "./plan-memory.ts";
+import { HEAD_MACHINE } from "./health.ts";
 import type { HeadFacts, Held, Plan } from "./plan-types.ts";
 import type { BackendSnapshot } from "./snapshot.ts";
 

@@ -2,6 +2,8 @@
 import { settingsFor } from "./config-models.ts";
 import type { Config } from "./config-types.ts";
 import type { ModelFacts } from "./model.ts";
+import { type DraftModel, draftFile } from "./plan-draft.ts";
+import { DEFAULT_CONTEXT, wantsFlashAttention } from "./plan-kv.ts";
 import type { BackendFacts, HeadFacts, Held, PlanInput, SideFile } from "./plan-types.ts";
 import type { BackendSnapshot, EngineFacts } from "./snapshot.ts";
 
@@ -27,6 +29,9 @@ export interface PlanSources {
   readonly path: string;
   /** Arguments that its header needs. */
   readonly headerArgs?: readonly string[];
+  /** The owner's own projector, in place of the model's. */
+  readonly projector?: SideFile;
+  readonly draft?: DraftModel;
   readonly config: Config;
   readonly facts: ModelFacts;
   readonly engine: EngineFacts;
@@ -41,8 +46,9 @@ export interface PlanSources {
 
 /** Gathers what `planModel()` is given. */
 export function planInput(sources: PlanSources): PlanInput {
-  const { model, path, config, facts, engine, backends, isUsable, head, held, headerArgs = [] } = sources;
+  const { model, path, config, facts, engine, backends, isUsable, head, held, headerArgs = [], draft } = sources;
   const settings = settingsFor(config, model.settingsId);
+  const contextSize = settings.contextSize ?? model.contextSize;
   return {
     facts,
     backends: backends.filter(isUsable).map((backend) => backendFacts(config, backend)),
@@ -59,12 +65,20 @@ export function planInput(sources: PlanSources): PlanInput {
       model: model.id,
       path,
       placement: config.placement,
-      contextSize: settings.contextSize ?? model.contextSize,
+      contextSize,
       parallel: settings.parallel,
       kvType: settings.kvType,
       batchSize: BATCH_SIZE,
       microBatchSize: MICRO_BATCH_SIZE,
-      projector: model.projector,
+      projector: sources.projector ?? model.projector,
+      draft: draft
+        ? draftFile(draft, {
+            contextSize: contextSize ?? Math.min(facts.trainedContext, DEFAULT_CONTEXT),
+            parallel: settings.parallel,
+            microBatchSize: MICRO_BATCH_SIZE,
+            flashAttention: wantsFlashAttention(facts, settings.kvType),
+          })
+        : null,
       adapters: model.adapters,
       extraArgs: [...headerArgs, ...without(model.args, settings.args), ...settings.args],
     },

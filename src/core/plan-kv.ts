@@ -5,6 +5,8 @@ import type { KvType, PlanOptions } from "./plan-types.ts";
 /** Bytes per KV element: f16 is 2; the quantised types are blocks of 32 (facts/llamacpp.md section i). */
 const KV_ELEMENT_BYTES: Readonly<Record<KvType, number>> = { f16: 2, q8_0: 34 / 32, q4_0: 18 / 32 };
 
+/** Context used when nobody asks for one: longer ones cost KV memory that most chats never fill. */
+export const DEFAULT_CONTEXT = 32_768;
 /** llama.cpp pads the cache to a multiple of 256 tokens. */
 const CONTEXT_STEP = 256;
 /** Head sizes for which every accelerator's flash attention kernel exists; others run it on the CPU or not at all. */

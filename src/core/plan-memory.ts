@@ -1,9 +1,7 @@
 /** What memory may be used: margins by kind of device, and what is shared on one machine. Pure. */
+import { HEAD_MACHINE } from "./health.ts";
 import type { BackendFacts, DeviceFacts, DeviceKind, HeadFacts, Held, LocalDevice } from "./plan-types.ts";
 import { GIB, MIB } from "./units.ts";
-
-/** Backends on loopback run on the head node (core/health.ts calls their machine so). */
-export const HEAD_MACHINE = "127.0.0.1";
 
 interface Margin {
   readonly share: number;

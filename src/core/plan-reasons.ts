@@ -1,8 +1,9 @@
 /** Why a plan is as it is, in sentences. Pure. */
+
+import { HEAD_MACHINE } from "./health.ts";
 import type { LayerCosts } from "./plan-cost.ts";
 import type { Placed } from "./plan-fewest.ts";
 import { padContext } from "./plan-kv.ts";
-import { HEAD_MACHINE } from "./plan-memory.ts";
 import { placeSpread } from "./plan-place.ts";
 import { bestFirst, HEAD_CPU, MAX_DEVICES, type Park, type Rated, withinLimits } from "./plan-slots.ts";
 import { EQUAL_SPEED, secondsPerToken } from "./plan-speed.ts";
@@ -165,7 +166,7 @@ function context({ input: { facts, options }, costs }: Explained): readonly stri
 function sideFiles({ options: { projector, draft, adapters } }: PlanInput): readonly string[] {
   return [
     ...(projector ? [`the projector (${formatBytes(projector.bytes)}) stays on the head node`] : []),
-    ...(draft ? [`the draft model (${formatBytes(draft.bytes)}) stays on the head node`] : []),
+    ...(draft ? [`the draft model (${formatBytes(draft.bytes)} with its cache) stays on the head node`] : []),
     ...(adapters && adapters.length > 0
       ? [`adapters (${formatBytes(sumBytes(adapters))}) are reserved for in even parts with the layers`]
       : []),

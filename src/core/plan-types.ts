@@ -54,7 +54,7 @@ export interface HeadFacts {
 export interface Held {
   readonly machine: string;
   readonly ramBytes: number;
-  /** Such as `ollama llama3.1:8b`. */
+  /** Such as `Ollama's llama3.1:8b`. */
   readonly what: string;
 }
 
@@ -76,7 +76,7 @@ export interface PlanOptions {
   readonly microBatchSize: number;
   /** For images or sound (mmproj); stays on the head node. */
   readonly projector?: SideFile | null;
-  /** A small model that drafts tokens; stays on the head node. `bytes` is its weights and its KV cache. */
+  /** A small model that drafts for this one; stays on the head node. `bytes` are those of its weights, cache and compute. */
   readonly draft?: SideFile | null;
   /** LoRA adapters; their weights lie with the layers that they belong to. */
   readonly adapters?: readonly SideFile[];
@@ -128,7 +128,7 @@ export interface HeadShare {
   readonly computeBytes: number;
   /** Of the projector's file; absent when there is none, and in a proof, since no log line shows it. */
   readonly projectorBytes?: number;
-  /** Of the draft model and its cache; absent as above. */
+  /** Of the draft model with its cache; absent as above. */
   readonly draftBytes?: number;
   /** Of the layers that its CPU computes, which are in `modelBytes` and `computeBytes` too; absent when it computes none. */
   readonly layers?: number;
@@ -163,6 +163,7 @@ export interface Plan {
   readonly microBatchSize: number;
   /** Paths of files beside the model's own. */
   readonly projector: string | null;
+  readonly draft: string | null;
   readonly adapters: readonly string[];
   readonly extraArgs: readonly string[];
   /** Repeating layers plus the output head. */

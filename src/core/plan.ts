@@ -1,7 +1,7 @@
 /** Places a model on backends: (ModelFacts, backends, options) to Plan or Refusal, with reasons. Pure. */
 import type { LayerCosts } from "./plan-cost.ts";
 import type { Placed } from "./plan-fewest.ts";
-import { sizingOf } from "./plan-kv.ts";
+import { DEFAULT_CONTEXT, sizingOf } from "./plan-kv.ts";
 import { placeLayers, survivesLossOf } from "./plan-place.ts";
 import { explain, isMeasured } from "./plan-reasons.ts";
 import { attempt, noBackends, refuse, refuseCacheType, refuseHead } from "./plan-refusal.ts";
@@ -9,9 +9,6 @@ import { buildShares, dropUnused } from "./plan-shares.ts";
 import { HEAD_CPU } from "./plan-slots.ts";
 import { secondsPerToken } from "./plan-speed.ts";
 import type { Estimate, HeadShare, PlanInput, PlanOptions, PlanResult } from "./plan-types.ts";
-
-/** Context used when nobody asks for one: longer ones cost KV memory that most chats never fill. */
-const DEFAULT_CONTEXT = 32_768;
 
 /** Decides which layers go where, or says with numbers why they go nowhere. */
 export function planModel(input: PlanInput): PlanResult {
@@ -54,6 +51,7 @@ function kept(options: PlanOptions) {
   return {
     ...{ model, path, placement, parallel, kvType, batchSize, microBatchSize, extraArgs },
     projector: options.projector?.path ?? null,
+    draft: options.draft?.path ?? null,
     adapters: (options.adapters ?? []).map((adapter) => adapter.path),
   };
 }

@@ -14,9 +14,11 @@ export interface Bytes {
 export interface Observations {
   readonly buffers: ReadonlyMap<string, Bytes>;
   readonly offloaded: { readonly layers: number; readonly totalLayers: number } | null;
+  /** What comes is the draft model's. */
+  readonly isDraft: boolean;
 }
 
-export const NOTHING_OBSERVED: Observations = { buffers: new Map(), offloaded: null };
+export const NOTHING_OBSERVED: Observations = { buffers: new Map(), offloaded: null, isDraft: false };
 
 export const EMPTY: Bytes = { model: 0, mapped: 0, kv: 0, state: 0, compute: 0 };
 
@@ -33,7 +35,10 @@ export function isHead(key: string): boolean {
 /** Takes in one log event. A second load or context starts afresh: only the last one counts (a dry load prints the same
  *  lines); within one, lines of a place add up (a split file and a sliding-window cache print several). */
 export function observe(seen: Observations, event: LogEvent): Observations {
+  if (seen.isDraft) return observeDraft(seen, event);
   switch (event.tag) {
+    case "draft":
+      return { ...seen, isDraft: true };
     case "loading":
       return NOTHING_OBSERVED;
     case "context":
@@ -51,6 +56,13 @@ export function observe(seen: Observations, event: LogEvent): Observations {
     case "progress":
       return seen;
   }
+}
+
+/** A draft's own buffers are none of the model's, but on a backend they would take what was planned for others. */
+function observeDraft(seen: Observations, event: LogEvent): Observations {
+  if (event.tag !== "buffer" || event.place.tag !== "rpc") return seen;
+  const key = placeKey(event.place);
+  return { ...seen, buffers: new Map(seen.buffers).set(key, takeBuffer(seen.buffers.get(key) ?? EMPTY, event)) };
 }
 
 /** Compute buffers may be reserved again in another size: the last one counts. */

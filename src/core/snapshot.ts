@@ -1,4 +1,5 @@
 /** The one read model: what `/synaptic/status`, the commands and the metrics render. Types only. */
+import type { LoadedModel, NodeModel } from "./ollama-api.ts";
 import type { DeviceFacts, HeadFacts, LocalDevice, Plan } from "./plan-types.ts";
 import type { Proof } from "./proof.ts";
 import type { Speed } from "./speed.ts";
@@ -62,6 +63,33 @@ export interface EngineFacts {
   readonly localDevices: readonly LocalDevice[];
 }
 
+/** A model in an Ollama's memory. */
+export interface LoadedSnapshot extends LoadedModel {
+  /** ISO 8601: since when its expiry has stayed the same, which a request that ends would move. */
+  readonly quietSince: string;
+}
+
+export interface NodeSnapshot {
+  /** Without a slash at its end. */
+  readonly url: string;
+  /** What shares memory: the same text as for the backends on that host. */
+  readonly machine: string;
+  readonly state: "unknown" | "up" | "down";
+  /** ISO 8601, when `state` last changed. */
+  readonly since: string;
+  /** Why it is not usable, in a sentence; empty when up. */
+  readonly reason: string;
+  /** Ollama's; null until it answered once. */
+  readonly version: string | null;
+  readonly rttMs: number | null;
+  /** On its disk; as last seen when it is down. */
+  readonly models: readonly NodeModel[];
+  /** In its memory; empty when it is down. */
+  readonly loaded: readonly LoadedSnapshot[];
+  /** Requests of ours that it works on. */
+  readonly inFlight: number;
+}
+
 export interface Snapshot {
   readonly version: string;
   readonly startedAt: string;
@@ -72,7 +100,8 @@ export interface Snapshot {
   /** The machine that synaptic runs on. */
   readonly head: HeadFacts;
   readonly backends: readonly BackendSnapshot[];
-  readonly nodes: readonly never[];
+  /** Ollamas; the one that is looked for on this machine only once it has answered. */
+  readonly nodes: readonly NodeSnapshot[];
   readonly coordinators: readonly CoordinatorSnapshot[];
   /** Requests for answers, of all models: those that are answered or wait, and how many may. */
   readonly requests: { readonly inFlight: number; readonly limit: number };

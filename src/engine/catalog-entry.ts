@@ -6,6 +6,7 @@ import type { Defect } from "../core/loadable.ts";
 import { nearest } from "../core/nearest.ts";
 import { ollamaKey } from "../core/ollama.ts";
 import type { SideFile } from "../core/plan-types.ts";
+import { overlayArgs, samplingArgs } from "../core/sampling.ts";
 import type { StoredModel } from "../core/stored-model.ts";
 import type { ModelFile } from "./ports.ts";
 
@@ -45,20 +46,22 @@ export interface EntrySource {
 
 /** A GGUF file by itself. */
 export function fileEntry({ id, path }: ModelFile, { origin, config }: EntrySource): CatalogEntry {
+  const { aliases, sampling } = settingsFor(config, id);
   return {
-    ...{ id, path, origin, aliases: settingsFor(config, id).aliases, settingsId: id, ollamaKey: null, digest: null },
-    ...{ bytes: null, contextSize: null, args: [], projector: null, adapters: [], notes: [], defect: null },
+    ...{ id, path, origin, aliases, settingsId: id, ollamaKey: null, digest: null, bytes: null, contextSize: null },
+    ...{ args: samplingArgs(sampling), projector: null, adapters: [], notes: [], defect: null },
   };
 }
 
 /** A model of an Ollama store. */
 export function storedEntry({ id, path, store, ...model }: StoredModel, config: Config): CatalogEntry {
   const settingsId = settingsIdOf(id, config);
-  const { digest, bytes, contextSize, args, projector, adapters, notes, defect } = model;
+  const { digest, bytes, contextSize, projector, adapters, notes, defect } = model;
+  const { aliases, sampling } = settingsFor(config, settingsId);
   return {
-    ...{ id, path, settingsId, aliases: settingsFor(config, settingsId).aliases, ollamaKey: ollamaKey(id) },
-    origin: { kind: "ollama", where: store },
-    ...{ digest, bytes, contextSize, args, projector, adapters, notes, defect },
+    ...{ id, path, settingsId, aliases, ollamaKey: ollamaKey(id), origin: { kind: "ollama", where: store } },
+    ...{ digest, bytes, contextSize, projector, adapters, notes, defect },
+    args: overlayArgs(model.args, samplingArgs(sampling)),
   };
 }
 

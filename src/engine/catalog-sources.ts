@@ -22,6 +22,8 @@ export interface Sources {
 export interface CatalogSources {
   /** Warns of each problem once. */
   read(): Promise<Sources>;
+  /** What is wrong with these files, as far as is known in time; null for nothing. */
+  examine(paths: readonly string[]): Promise<readonly (Defect | null)[]>;
 }
 
 /** A folder on a sleeping disk or a lost network share must not hold a request for longer. */
@@ -66,6 +68,11 @@ export function createCatalogSources({ models, log, clock }: SourcePorts, config
   };
 
   return {
+    async examine(paths) {
+      if (paths.length === 0) return [];
+      // What cannot be looked into is told when it is loaded.
+      return await inTime((signal) => models.examine(paths, { signal })).catch(() => paths.map(() => null));
+    },
     async read() {
       const [folders, listing] = await Promise.all([Promise.all(config.models.dirs.map(inFolder)), inStores()]);
       const files = folders.flatMap((folder) => folder.files);

@@ -1,11 +1,13 @@
 /** The models there are: from the config's files and folders and from Ollama's stores, by id, alias or Ollama's own name. */
 import type { Config } from "../core/config-types.ts";
+import { type ElsewhereModel, findElsewhere, placesOfElsewhere } from "../core/elsewhere.ts";
 import { SynapticError } from "../core/errors.ts";
 import type { Defect } from "../core/loadable.ts";
 import { toModelId } from "../core/model-id.ts";
 import { ollamaKey } from "../core/ollama.ts";
+import type { NodeSnapshot } from "../core/snapshot.ts";
 import { type CatalogEntry, fileEntry, settingsWithoutModel, storedEntry } from "./catalog-entry.ts";
-import { createCatalogSources, type SourcePorts } from "./catalog-sources.ts";
+import { type CatalogSources, createCatalogSources, type SourcePorts } from "./catalog-sources.ts";
 
 export interface Catalog {
   /** All models that are not known to be damaged, ids ascending. Reads all folders anew. */
@@ -18,6 +20,8 @@ export interface Catalog {
 
 export interface Survey {
   readonly entries: readonly CatalogEntry[];
+  /** What only Ollama nodes have. */
+  readonly elsewhere: readonly ElsewhereModel[];
   readonly problems: readonly Defect[];
 }
 
@@ -25,8 +29,13 @@ export interface Survey {
 const FRESH_MS = 2_000;
 const GGUF_PATH = /\.gguf$/i;
 
-/** `preload` may be the path of a GGUF file; requests may not name paths, only what is listed. */
-export function createCatalog(ports: SourcePorts, config: Config): Catalog {
+/** `preload` may be the path of a GGUF file; requests may not name paths, only what is listed. `nodes` are asked for anew
+ *  each time. */
+export function createCatalog(
+  ports: SourcePorts,
+  config: Config,
+  nodes: () => readonly NodeSnapshot[] = () => [],
+): Catalog {
   const sources = createCatalogSources(ports, config);
   const { named, preloaded } = namedEntries(config);
   const findNamed = indexOf(named.values());
@@ -39,13 +48,16 @@ export function createCatalog(ports: SourcePorts, config: Config): Catalog {
       claim(all, fileEntry(file, { origin: { kind: "folder", where: folder }, config }));
     }
     for (const model of stored) claim(all, storedEntry(model, config));
-    const entries = [...all.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+    const sorted = [...all.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+    const entries = await withDefects(sorted, sources);
     // Where folders could not be read, their models may well be what the settings are for.
     for (const line of problems.length > 0 ? [] : settingsWithoutModel(config, entries)) {
       if (!warned.has(line)) ports.log.warn(line, { key: "synaptic.models.settings" });
       warned.add(line);
     }
-    return { at: ports.clock.now(), entries, problems, find: indexOf(entries) };
+    const keys = new Set(entries.map((entry) => entry.ollamaKey));
+    const elsewhere = findElsewhere(nodes(), (key) => keys.has(key));
+    return { at: ports.clock.now(), entries, elsewhere, problems, find: indexOf(entries) };
   };
 
   let latest: Reading | null = null;
@@ -90,6 +102,17 @@ function claim(claimed: Map<string, CatalogEntry>, entry: CatalogEntry): void {
   if (!claimed.has(entry.id)) claimed.set(entry.id, entry);
 }
 
+/** Of stored models it is known; of plain files the headers tell. */
+async function withDefects(
+  entries: readonly CatalogEntry[],
+  sources: Pick<CatalogSources, "examine">,
+): Promise<readonly CatalogEntry[]> {
+  const plain = entries.filter(({ origin }) => origin.kind !== "ollama").map(({ path }) => path);
+  const defects = await sources.examine(plain);
+  const byPath = new Map(plain.map((path, index) => [path, defects[index] ?? null]));
+  return entries.map((entry) => ({ ...entry, defect: entry.defect ?? byPath.get(entry.path) ?? null }));
+}
+
 /** What the config names by file. */
 function namedEntries(config: Config) {
   const { models, preload } = config;
@@ -116,7 +139,13 @@ function damaged(id: string, { reason, hint }: Defect): SynapticError {
   return new SynapticError("model_unreadable", `Cannot load ${id}: ${reason}`, { param: "model", hint });
 }
 
-function notFound(name: string, { entries, problems }: Survey): SynapticError {
+function notFound(name: string, { entries, elsewhere, problems }: Survey): SynapticError {
+  const key = ollamaKey(name);
+  const there = key === null ? undefined : elsewhere.find(({ id }) => ollamaKey(id) === key);
+  if (there) {
+    const hint = `${there.id} is ${placesOfElsewhere(there)}: ${there.remedy}`;
+    return new SynapticError("model_not_found", `The model '${name}' does not exist`, { param: "model", hint });
+  }
   const ids = entries.map(({ id }) => id).slice(0, 10);
   const known =
     ids.length > 0

@@ -1,6 +1,7 @@
 /** One llama-server of ours: spawned for a plan, its output read, its health polled until it answers. */
 import { coordinatorArgs, coordinatorEnv } from "../core/argv.ts";
 import { type Cause, explainExit } from "../core/llama-failure.ts";
+import { whyUndrafted } from "../core/llama-log.ts";
 import type { ModelFacts } from "../core/model.ts";
 import type { Plan } from "../core/plan-types.ts";
 import type { Lease } from "./lease.ts";
@@ -62,6 +63,8 @@ export function spawnCoordinator(ports: Ports, { prepared, port, events, isReady
       log.take(line);
       ports.log.debug(line, { coordinator: plan.model });
       tellProgress(ports, plan.model, before, log.progress());
+      const undrafted = plan.draft === null ? null : whyUndrafted(line);
+      if (undrafted !== null) ports.log.warn(`${plan.model} runs without its draft model: ${undrafted}`);
       if (!greeted) events.onGreeting();
       greeted = true;
     },

@@ -16,7 +16,8 @@ import type { Grant } from "./grant.ts";
 import type { KnownEngine } from "./known-engine.ts";
 import { createLoadHistory } from "./load-history.ts";
 import type { Monitor } from "./monitor.ts";
-import type { Ports, ReadModel } from "./ports.ts";
+import type { Ports } from "./ports.ts";
+import { type ReadWhole, readWhole } from "./side-files.ts";
 import { Supervisor } from "./supervisor.ts";
 
 /** Shorter than the deadline of planning (`LIMITS.planMs`), so that the refusal says why. */
@@ -69,7 +70,7 @@ export class Fleet {
   /** The same, from what is known of the backends without asking them again. */
   async planAsSeen(entry: CatalogEntry, signal: AbortSignal): Promise<Planned> {
     const engine = await this.#options.engine.use(signal);
-    const { facts, ...file } = await this.#ports.models.read(entry.path, { signal });
+    const { facts, ...file } = await readWhole(this.#ports.models, entry, { config: this.#options.config, signal });
     const givers = [entry.id, ...this.#idle(entry.id).map(([model]) => model)];
     const result = planModel(this.#input(entry, { ...file, facts, engine, givers }));
     const command = result.ok ? [engine.path, ...coordinatorArgs(result.plan, "PORT")] : [];
@@ -155,7 +156,7 @@ export class Fleet {
       });
     }
     const engine = await this.#options.engine.use(signal);
-    const { facts, ...file } = await this.#ports.models.read(entry.path, { signal });
+    const { facts, ...file } = await readWhole(this.#ports.models, entry, { config, signal });
     const planWith = (givers: readonly string[]) => planModel(this.#input(entry, { ...file, facts, engine, givers }));
     for (;;) {
       await monitor.refresh();
@@ -234,7 +235,7 @@ function lessHeld(device: LocalDevice, held: readonly LocalShare[]): LocalDevice
   return { ...device, freeBytes: Math.max(0, device.freeBytes - bytes) };
 }
 
-interface InputSources extends ReadModel {
+interface InputSources extends ReadWhole {
   readonly engine: EngineFacts;
   /** Models whose coordinators would give away what they hold. */
   readonly givers: readonly string[];

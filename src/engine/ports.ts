@@ -1,7 +1,10 @@
 /** What the engine needs of the world; io/ fits it structurally, main.ts lets the compiler check. Types only. */
 import type { ProbeResult } from "../core/health.ts";
 import type { Exit } from "../core/llama-failure.ts";
+import type { Defect } from "../core/loadable.ts";
 import type { ModelFacts } from "../core/model.ts";
+import type { NodePoll } from "../core/node.ts";
+import type { SideFile } from "../core/plan-types.ts";
 import type { EngineFacts } from "../core/snapshot.ts";
 import type { StoreListing } from "../core/stored-model.ts";
 import type { Endpoint } from "../core/units.ts";
@@ -89,6 +92,10 @@ export interface ReadModel {
 export interface ModelPort {
   /** What a GGUF file is, or all parts of a split one; `path` is then the first part. @throws SynapticError `model_unreadable`. */
   read(path: string, options: { readonly signal: AbortSignal }): Promise<ReadModel>;
+  /** What is wrong with each of these files, as far as headers tell and are known in time; null for nothing. */
+  examine(paths: readonly string[], options: { readonly signal: AbortSignal }): Promise<readonly (Defect | null)[]>;
+  /** A projector, and its size. @throws SynapticError `model_unreadable`. */
+  projector(path: string, options: { readonly signal: AbortSignal }): Promise<SideFile>;
   /** The models below a folder; `incomplete` says why some may be missing. @throws SynapticError `model_unreadable`. */
   list(
     folder: string,
@@ -96,6 +103,19 @@ export interface ModelPort {
   ): Promise<{ readonly models: readonly ModelFile[]; readonly incomplete: string | null }>;
   /** The models of an Ollama store, or of those in the usual places when none is named; damaged ones too. */
   stored(modelsDir: string | null, options: { readonly signal: AbortSignal }): Promise<StoreListing>;
+}
+
+export interface AskOptions {
+  /** For all of it. */
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
+export interface OllamaPort {
+  /** What a node is, has and holds; never rejects. */
+  poll(url: string, options: AskOptions): Promise<NodePoll>;
+  /** Asks a node to unload a model, and does not wait until it has. @throws SynapticError when it cannot be asked. */
+  unload(url: string, options: AskOptions & { readonly model: string }): Promise<void>;
 }
 
 export interface HttpRequest {
@@ -127,6 +147,7 @@ export interface Ports {
   readonly rpc: RpcPort;
   readonly llama: LlamaPort;
   readonly models: ModelPort;
+  readonly ollama: OllamaPort;
   readonly http: HttpPort;
   readonly random: RandomPort;
   readonly machine: MachinePort;

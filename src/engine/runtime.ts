@@ -9,6 +9,7 @@ import { InFlight } from "./in-flight.ts";
 import { createKnownEngine, type KnownEngine } from "./known-engine.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
 import { createMonitor, type Monitor } from "./monitor.ts";
+import { Nodes } from "./nodes.ts";
 import type { Ports } from "./ports.ts";
 import { surveyModels } from "./survey.ts";
 
@@ -26,6 +27,7 @@ export class Runtime {
   readonly fleet: Fleet;
   readonly metrics: Metrics;
   readonly inFlight: InFlight;
+  readonly nodes: Nodes;
   readonly #monitor: Monitor;
   readonly #startedAt: string;
   readonly #closing = new AbortController();
@@ -41,7 +43,8 @@ export class Runtime {
       { ...ports.rpc, clock: ports.clock, log: ports.log },
       { ...config.probe, backends: config.backends.map(({ endpoint }) => endpoint) },
     );
-    this.catalog = createCatalog(ports, config);
+    this.nodes = new Nodes(ports, { ...config.probe, nodes: config.ollama.nodes });
+    this.catalog = createCatalog(ports, config, () => this.nodes.snapshot());
     this.metrics = createMetrics();
     this.inFlight = new InFlight(config.limits.inFlight);
     this.#engine = createKnownEngine(ports, this.#monitor);
@@ -51,9 +54,10 @@ export class Runtime {
   /** Probes and measures; resolves when the first round is over. The listener need not wait for it. */
   async observe(): Promise<void> {
     this.#monitor.start();
+    this.nodes.start();
     // Without an engine it still serves: each request says what is wrong, and the next one looks again.
     const measured = this.#engine.use(this.#closing.signal).catch(() => {});
-    await Promise.all([this.#monitor.firstRound, measured]);
+    await Promise.all([this.#monitor.firstRound, this.nodes.firstRound, measured]);
   }
 
   /** Observes, then loads the preload; `ready` when it is loaded or has failed with its reason. */
@@ -83,7 +87,7 @@ export class Runtime {
       engineFailure: this.#engine.failure(),
       head: this.ports.machine.memory(),
       backends: this.#monitor.snapshot(),
-      nodes: [],
+      nodes: this.nodes.snapshot(),
       coordinators: this.fleet.snapshot(),
       requests: { inFlight: this.inFlight.count(), limit: this.inFlight.limit },
     };
@@ -93,7 +97,7 @@ export class Runtime {
   async close(): Promise<void> {
     this.#closing.abort();
     await this.fleet.close();
-    await this.#monitor.stop();
+    await Promise.all([this.#monitor.stop(), this.nodes.stop()]);
   }
 
   async #preload(name: string): Promise<void> {

@@ -5,6 +5,7 @@ import type { Defect } from "../core/loadable.ts";
 import {
   factsFor,
   type ListedModel,
+  listElsewhere,
   type ModelListing,
   nowhere,
   type Outlook,
@@ -27,13 +28,13 @@ const AT_ONCE = 4;
 
 /** The damaged ones too, each with its reason; rejects with the signal's reason alone. */
 export async function surveyModels(surveyed: Surveyed, signal: AbortSignal): Promise<ModelListing> {
-  const { entries, problems } = await surveyed.catalog.survey();
+  const { entries, elsewhere, problems } = await surveyed.catalog.survey();
   const models: ListedModel[] = [];
   for (let at = 0; at < entries.length; at += AT_ONCE) {
     const some = entries.slice(at, at + AT_ONCE);
     models.push(...(await Promise.all(some.map((entry) => listOne(surveyed, entry, signal)))));
   }
-  return { models, problems };
+  return { models: [...models, ...elsewhere.map(listElsewhere)], problems };
 }
 
 async function listOne(surveyed: Surveyed, entry: CatalogEntry, signal: AbortSignal): Promise<ListedModel> {

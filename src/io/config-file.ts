@@ -3,6 +3,7 @@ import { stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { resolveConfig } from "../core/config.ts";
 import { wantsSideFile } from "../core/config-backends.ts";
+import { wantsNodesFile } from "../core/config-nodes.ts";
 import { configError } from "../core/config-problems.ts";
 import type { ConfigInput } from "../core/config-sources.ts";
 import type { Config, ConfigEnvironment, ConfigFlags } from "../core/config-types.ts";
@@ -13,6 +14,8 @@ import { readJson } from "./json-text.ts";
 const LARGEST_BYTES = 1024 * 1024;
 const DEFAULT_NAME = ".synapticllamas.json";
 const SIDE_NAME = "rpc_backends.conf";
+/** SynapticLlamas' list of Ollama nodes, in the home folder. */
+const NODES_NAME = ".synapticllamas_nodes.json";
 
 export interface LoadOptions {
   /** As typed after `--config`; true when it was given without a value, which asks for the default path. */
@@ -37,7 +40,10 @@ export async function loadConfig(options: LoadOptions): Promise<Config> {
   const text = await readSmallFile(path);
   if (text === null && required) throw missing(path);
   const file = text === null ? null : { path, value: parseFile(path, text) };
-  const sideFiles = wantsSideFile(file?.value) ? await readSideFiles(dirname(path)) : {};
+  const sideFiles = {
+    ...(wantsSideFile(file?.value) ? await readSideFile(dirname(path)) : {}),
+    ...(wantsNodesFile(file?.value) ? await readNodesFile(home) : {}),
+  };
   const result = resolveConfig({ file, flags, env, sideFiles, home, serving });
   if (!result.ok) throw configError(result.problems, file?.path ?? null);
   return result.config;
@@ -72,7 +78,14 @@ function parseFile(path: string, text: string): unknown {
   });
 }
 
-async function readSideFiles(folder: string): Promise<ConfigInput["sideFiles"]> {
+async function readNodesFile(home: string): Promise<ConfigInput["sideFiles"]> {
+  const path = resolve(home, NODES_NAME);
+  const text = await readSmallFile(path);
+  // SynapticLlamas leaves it empty when it is ended at the wrong moment.
+  return text === null || text.trim() === "" ? {} : { nodes: { path, value: parseFile(path, text) } };
+}
+
+async function readSideFile(folder: string): Promise<ConfigInput["sideFiles"]> {
   const path = resolve(folder, SIDE_NAME);
   const text = await readSmallFile(path);
   return text === null ? {} : { rpcBackendsConf: { path, text } };

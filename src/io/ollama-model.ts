@@ -3,6 +3,7 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { SynapticError } from "../core/errors.ts";
 import type { Defect } from "../core/loadable.ts";
+import type { ModelFacts } from "../core/model.ts";
 import { blobNames, type OllamaLayer, partsOf, pullAgain } from "../core/ollama-manifest.ts";
 import type { SideFile } from "../core/plan-types.ts";
 import type { StoredModel } from "../core/stored-model.ts";
@@ -13,8 +14,8 @@ import { denied, isDenied } from "./ollama-places.ts";
 /** Looks into files; into GGUF headers both reject with `model_unreadable` when that fails. */
 export interface Inspector {
   manifest(file: ManifestFile): Promise<ReadManifest>;
-  /** Rejects also when llama-server could not load the model. */
-  model(path: string): Promise<unknown>;
+  /** Null when there is no time to know; rejects also when llama-server could not load the model. */
+  model(path: string): Promise<{ readonly facts: Pick<ModelFacts, "chatTemplate"> } | null>;
   /** Why llama-server would not take a projector; null when it would. */
   projector(path: string): Promise<string | null>;
 }
@@ -59,7 +60,8 @@ async function readParts(file: ManifestFile, known: Known, inspector: Inspector)
   const { parts } = result;
   const check = (layer: OllamaLayer, what: string): Promise<SideFile> => checkBlob(layer, { id, store, what });
   known.path = (await check(parts.model, "weights")).path;
-  await look(inspector.model, known.path, id);
+  const model = await look(inspector.model, known.path, id);
+  const isBare = parts.hasTemplate && model?.facts.chatTemplate === false;
   const projector = parts.projector && (await check(parts.projector, "projector"));
   const flaw = projector && (await look(inspector.projector, projector.path, id));
   const adapters: SideFile[] = [];
@@ -70,9 +72,16 @@ async function readParts(file: ManifestFile, known: Known, inspector: Inspector)
     adapters,
     contextSize: params.contextSize,
     args: params.args,
-    notes: [...parts.notes, ...params.notes, ...(flaw === null ? [] : [`images are not understood: ${flaw}`])],
+    notes: [
+      ...parts.notes,
+      ...(isBare ? [BARE] : []),
+      ...params.notes,
+      ...(flaw === null ? [] : [`images are not understood: ${flaw}`]),
+    ],
   };
 }
+
+const BARE = "its GGUF file has none, so llama-server takes ChatML; --chat-template in its args names another";
 
 interface BlobOf {
   readonly id: string;

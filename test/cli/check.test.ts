@@ -7,7 +7,7 @@ import { accepted, FILE, FOUR } from "../core/config-support.ts";
 
 function printed(config: Config): string {
   let text = "";
-  expect(checkCommand(config, { json: false, write: (part) => (text += part) })).toBe(0);
+  expect(checkCommand(config, { json: false, write: (part) => (text += part), nodes: [] })).toBe(0);
   return text;
 }
 

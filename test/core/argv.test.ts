@@ -107,6 +107,16 @@ describe("coordinatorArgs()", () => {
     for (const flag of ["--mmproj", "--no-mmproj-offload", "--lora"]) expect(argsOf()).not.toContain(flag);
   });
 
+  test("keeps a draft model on the head node's CPU, and has it draft", () => {
+    const draft = { path: "/d", bytes: 1 };
+    const args = argsOf({ options: { draft } });
+    const flags = ["--model-draft", "--spec-type", "--device-draft", "--gpu-layers-draft", "--cache-type-k-draft"];
+    expect(flags.map((flag) => given(args, flag))).toEqual(["/d", "draft-simple", "none", "0", "f16"]);
+    expect(argsOf().join(" ")).not.toContain("draft");
+    const own = argsOf({ options: { draft, extraArgs: ["--spec-type", "draft-mtp"] } });
+    expect(own.filter((arg) => arg === "--spec-type")).toHaveLength(1);
+  });
+
   test("keeps the key out of the arguments: `ps` shows them to all", () => {
     expect(argsOf().join(" ")).not.toContain("api-key");
   });

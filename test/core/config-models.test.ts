@@ -175,3 +175,24 @@ describe("args and env that the planner owns", () => {
     expect(said).toContain('write ["--top-k", "value"]');
   });
 });
+
+test("sampling, mmproj and draft of the settings are held to what they are, paths made absolute", () => {
+  const of = (settings: object) => accepted({ synaptic: { models: { settings: { m: settings } } } }).models.settings.m;
+  expect(of({ mmproj: "~/v.gguf", draft: "d.gguf", sampling: { temperature: 0.5, seed: -1 } })).toEqual({
+    mmproj: "/home/u/v.gguf",
+    draft: "/home/u/d.gguf",
+    sampling: { temperature: 0.5, seed: -1 },
+  });
+  const wrong: [settings: object, expected: string][] = [
+    [{ sampling: { temperature: "hot" } }, ".sampling.temperature: expected a number from 0 to 100"],
+    [{ sampling: { top_p: 2 } }, ".sampling.top_p: expected a number from 0 to 1"],
+    [{ sampling: { seed: 1.5 } }, ".sampling.seed: expected a whole number from -1 to 4294967295"],
+    [{ sampling: [] }, ".sampling: expected an object of numbers"],
+    [{ draft: "" }, ".draft: expected a path"],
+  ];
+  for (const [settings, expected] of wrong) {
+    expect(refusal({ synaptic: { models: { settings: { m: settings } } } })).toContain(expected);
+  }
+  const unknown = accepted({ synaptic: { models: { settings: { m: { sampling: { temprature: 1 } } } } } });
+  expect(unknown.warnings).toContainEqual(expect.stringContaining("temprature (did you mean temperature?)"));
+});

@@ -231,7 +231,7 @@ describe("Ollama's store", () => {
   const modelsDir = (text: string) => ({ synaptic: { ollama: { modelsDir: text } } });
 
   test("is searched for in the usual places when nobody names it", () => {
-    expect(accepted({}).ollama).toEqual({ modelsDir: null });
+    expect(accepted({}).ollama.modelsDir).toBeNull();
     for (const empty of ["", " ", '""'])
       expect(accepted({}, { env: { OLLAMA_MODELS: empty } }).ollama.modelsDir).toBeNull();
   });

@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { z } from "zod";
 import example from "../../config.example.json" with { type: "json" };
 import { configJsonSchema } from "../../src/core/config-schema.ts";
+import { LATER_KEYS } from "../../src/core/config-schema-own.ts";
 import { keyWarnings } from "../../src/core/config-unknown.ts";
 import { editDistance, nearest } from "../../src/core/nearest.ts";
 import { accepted, FOUR } from "./config-support.ts";
@@ -33,15 +34,13 @@ describe("keyWarnings()", () => {
   });
 
   test("names keys of later versions as such, once", () => {
-    const settings = {
-      m: { keepAlive: 1, pin: true, route: "pool", mmproj: "x", draft: "y", sampling: {}, fallback: "z" },
-    };
+    const settings = { m: Object.fromEntries(LATER_KEYS.settings.map((key) => [key, "x"])) };
     const [line, ...more] = keyWarnings({
-      synaptic: { ollama: { nodes: [] }, backends: [{ endpoint: "a", mac: "x" }], models: { settings } },
+      synaptic: { backends: [{ endpoint: "a", mac: "x" }], models: { settings } },
     });
     expect(more).toEqual([]);
     expect(line).toStartWith("Not used yet in this version of synaptic: synaptic.");
-    for (const key of ["ollama.nodes", "backends[0].mac", ...Object.keys(settings.m)]) expect(line).toContain(key);
+    for (const key of ["backends[0].mac", ...LATER_KEYS.settings]) expect(line).toContain(key);
   });
 
   test("stays short however many keys there are, and however long", () => {

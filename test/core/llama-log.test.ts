@@ -1,6 +1,6 @@
 /** parseLogLine() on a real log of 0.7.0, and on lines that only look like one. */
 import { describe, expect, test } from "bun:test";
-import { type LogEvent, parseLogLine } from "../../src/core/llama-log.ts";
+import { type LogEvent, parseLogLine, whyUndrafted } from "../../src/core/llama-log.ts";
 import { MIB } from "../../src/core/units.ts";
 import { LOG_ENDPOINTS, LOG_LINES } from "../fixtures/engine-log.ts";
 
@@ -122,4 +122,12 @@ describe("a line that only looks like one", () => {
     const event = parseLogLine("I load_tensors: RPC0[nowhere] model buffer size = 1.00 MiB");
     expect(event).toMatchObject({ place: { tag: "local", name: "RPC0[nowhere]" } });
   });
+});
+
+test("whyUndrafted() hears that a draft model goes unused", () => {
+  const line =
+    "0.00.037.217 E srv    load_model: failed to initialize speculative decoding context: draft model vocab type must match target model to use speculation";
+  expect(whyUndrafted(line)).toBe("draft model vocab type must match target model to use speculation");
+  expect(whyUndrafted("failed to initialize speculative decoding context")).toBe("llama-server cannot use it");
+  for (const other of LOG_LINES) expect(whyUndrafted(other)).toBeNull();
 });

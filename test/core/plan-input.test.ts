@@ -1,6 +1,6 @@
 /** planInput(): the config's words and the backends as last seen, as the planner takes them. */
 import { describe, expect, test } from "bun:test";
-import { type PlannedModel, planInput } from "../../src/core/plan-input.ts";
+import { type PlannedModel, type PlanSources, planInput } from "../../src/core/plan-input.ts";
 import type { BackendSnapshot } from "../../src/core/snapshot.ts";
 import { GIB } from "../../src/core/units.ts";
 import { ENGINE } from "../fakes/llama-port.ts";
@@ -38,7 +38,11 @@ const MODEL: PlannedModel = {
   adapters: [],
 };
 
-function inputFor(own: Readonly<Record<string, unknown>> = {}, model: Partial<PlannedModel> = {}) {
+function inputFor(
+  own: Readonly<Record<string, unknown>> = {},
+  model: Partial<PlannedModel> = {},
+  more: Partial<PlanSources> = {},
+) {
   const rpcBackends = BACKENDS.map(({ endpoint }) => ({ host: endpoint.split(":")[0], port: 50052 }));
   return planInput({
     model: { ...MODEL, ...model },
@@ -48,6 +52,7 @@ function inputFor(own: Readonly<Record<string, unknown>> = {}, model: Partial<Pl
     engine: ENGINE,
     backends: BACKENDS,
     isUsable: ({ state }) => state === "up",
+    ...more,
   });
 }
 
@@ -98,6 +103,21 @@ describe("planInput()", () => {
         extraArgs: ["--top-k", "7", flag, "1"],
       });
     }
+  });
+
+  test("takes the owner's projector before the model's, and reserves for a draft what it takes at most", () => {
+    const mine = { path: "/mine", bytes: 5 };
+    const draft = { path: "/d", facts: modelOf() };
+    const { options } = inputFor({}, { projector: { path: "/theirs", bytes: 6 } }, { projector: mine, draft });
+    expect(options.projector).toEqual(mine);
+    const { bytes = 0 } = options.draft ?? {};
+    const longer = inputFor({ contextSize: 8192 }, {}, { draft }).options.draft?.bytes ?? 0;
+    // 4096 tokens, as many as the model was trained for: its file, and more than its f16 cache.
+    const cache = (tokens: number) =>
+      tokens * 2 * draft.facts.layers.reduce((sum, layer) => sum + layer.keyElements + layer.valueElements, 0);
+    expect(bytes).toBeGreaterThan(draft.facts.fileBytes + cache(4096));
+    expect(longer - bytes).toBeGreaterThanOrEqual(cache(4096));
+    expect(inputFor({}).options.draft).toBeNull();
   });
 
   test("takes settings under the name that the owner wrote", () => {

@@ -36,6 +36,13 @@ describe("a plan", () => {
     expect(head).not.toHaveProperty("projectorBytes");
   });
 
+  test("keeps a draft model on the head node, and says so", () => {
+    const plan = planned({ options: { draft: { path: "/o/quick", bytes: 600 * MIB } } });
+    expect([plan.draft, plan.head.draftBytes]).toEqual(["/o/quick", 600 * MIB]);
+    expect(plan.reasons).toContain("the draft model (600.0 MiB with its cache) stays on the head node");
+    expect([planned().draft, planned().head]).toEqual([null, expect.not.objectContaining({ draftBytes: 0 })]);
+  });
+
   test("reserves adapters where their layers are, and says so", () => {
     const adapters = [200, 40].map((size) => ({ path: `/o/${size}`, bytes: size * MIB }));
     const [without, plan] = [planned(), planned({ options: { adapters } })];

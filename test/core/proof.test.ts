@@ -37,6 +37,22 @@ describe("the log of a real load", () => {
     expect((proof.head.computeBytes / MIB).toFixed(2)).toBe("23.57");
   });
 
+  /** As llama-server 0.7.0 loads a draft model after the model, in the same words. */
+  const draftLines = (place: string) => [
+    "0.00.066.978 I common_speculative_init_result: loading draft model '/d.gguf'",
+    "0.00.067.702 I load_tensors: loading model tensors, this can take a while... (load_mode = mmap)",
+    "0.00.068.427 I load_tensors: offloaded 0/5 layers to GPU",
+    `0.00.068.428 I load_tensors:   ${place} model buffer size =     6.88 MiB`,
+    "0.00.068.531 I llama_context: constructing llama_context",
+    `0.00.068.594 I llama_kv_cache:        ${place} KV buffer size =     2.00 MiB`,
+  ];
+
+  test("proves its plan also when a draft model is loaded after it, as long as that stays on the head node", () => {
+    expect(proofWith({}, draftLines("CPU_Mapped"))).toEqual(proofWith());
+    const { proven, problems } = proofWith({}, draftLines(`RPC0[${A}]`));
+    expect([proven, problems[0]]).toEqual([false, expect.stringContaining(`${A} holds`)]);
+  });
+
   test("proves no other plan", () => {
     const other = planned({ facts: R24, backends: BACKENDS.slice(0, 2) });
     expect(proveLoad(other, R24, seenIn(LOG_LINES)).problems).toEqual([

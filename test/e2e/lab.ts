@@ -100,7 +100,8 @@ export async function openLab(): Promise<Lab> {
     write(`config-${++configs}.json`, {
       model_sharding_enabled: true,
       rpc_backends: backends.map(splitEndpoint),
-      synaptic: { placement: "spread", ...own },
+      // No nodes, so that nobody's own Ollama is asked.
+      synaptic: { placement: "spread", ollama: { nodes: [] }, ...own },
     });
   return {
     folder,

@@ -1,12 +1,16 @@
 /** The catalog: what the config names comes first, folders after it, and a folder that fails hides nothing else. */
 import { describe, expect, test } from "bun:test";
 import { SynapticError } from "../../src/core/errors.ts";
+import type { Defect } from "../../src/core/loadable.ts";
+import type { NodeModel } from "../../src/core/ollama-api.ts";
+import type { NodeSnapshot } from "../../src/core/snapshot.ts";
 import type { StoredModel, StoreListing } from "../../src/core/stored-model.ts";
 import { createCatalog } from "../../src/engine/catalog.ts";
 import type { ModelFile, ModelPort } from "../../src/engine/ports.ts";
 import { accepted } from "../core/config-support.ts";
 import { createFakeClock } from "../fakes/clock.ts";
 import { createRecordedLog } from "../fakes/log.ts";
+import { nodeModel } from "../fakes/ollama-port.ts";
 
 interface Folder {
   readonly models?: readonly ModelFile[];
@@ -16,10 +20,18 @@ interface Folder {
 
 const NO_STORE: StoreListing = { models: [], problems: [] };
 
+interface More {
+  readonly model?: string;
+  readonly store?: StoreListing;
+  /** By path. */
+  readonly defects?: Readonly<Record<string, Defect>>;
+  readonly nodes?: readonly NodeSnapshot[];
+}
+
 function setUp(
   models: Readonly<Record<string, unknown>>,
   folders: Readonly<Record<string, Folder>> = {},
-  { model, store = NO_STORE }: { model?: string; store?: StoreListing } = {},
+  { model, store = NO_STORE, defects = {}, nodes = [] }: More = {},
 ) {
   const log = createRecordedLog();
   const listed: string[] = [];
@@ -32,10 +44,12 @@ function setUp(
       return { models: found, incomplete };
     },
     stored: async () => store,
+    examine: async (paths) => paths.map((path) => defects[path] ?? null),
+    projector: () => Promise.reject(new Error("unused")),
   };
   const config = accepted({ ...(model !== undefined && { model }), synaptic: { models } });
   const clock = createFakeClock();
-  return { log, listed, clock, catalog: createCatalog({ models: port, log, clock }, config) };
+  return { log, listed, clock, catalog: createCatalog({ models: port, log, clock }, config, () => nodes) };
 }
 
 const file = (id: string, folder = "/m"): ModelFile => ({ id, path: `${folder}/${id}.gguf` });
@@ -214,4 +228,96 @@ test("settings for a model that is nowhere are warned of once, with the nearest 
   expect(log.lines()).toEqual([
     'warn synaptic.models.settings["llama:7c"] has no effect: there is no such model (did you mean llama:7b?)',
   ]);
+});
+
+describe("a damaged file", () => {
+  const torn: Defect = { reason: "file is truncated", hint: "download or copy the model again" };
+  const world = { defects: { "/m/torn.gguf": torn, "/named/bad.gguf": torn } };
+
+  test("of a folder or of the config is listed, but not as usable", async () => {
+    const { catalog } = setUp(
+      { files: { bad: "/named/bad.gguf" }, dirs: ["/m"] },
+      { "/m": { models: [file("torn"), file("a")] } },
+      world,
+    );
+    expect((await catalog.list()).map(({ id }) => id)).toEqual(["a"]);
+    const defects = (await catalog.survey()).entries.map(({ id, defect }) => [id, defect?.reason]);
+    expect(defects).toEqual([
+      ["a", undefined],
+      ["bad", "file is truncated"],
+      ["torn", "file is truncated"],
+    ]);
+    await expect(catalog.find("torn")).rejects.toMatchObject({
+      code: "model_unreadable",
+      message: "Cannot load torn: file is truncated",
+      hint: "download or copy the model again",
+    });
+  });
+});
+
+describe("models that only Ollama nodes have", () => {
+  const node = (url: string, machine: string, ...models: NodeModel[]): NodeSnapshot => ({
+    ...{ url, machine, state: "up", since: "2026-11-24T18:00:00.000Z", reason: "", version: "0.33.0", rttMs: 1 },
+    ...{ models, loaded: [], inFlight: 0 },
+  });
+  const store: StoreListing = {
+    models: [
+      {
+        ...{ id: "here:latest", store: "/o", digest: null, path: "/o/here", bytes: 5, projector: null, adapters: [] },
+        ...{ contextSize: null, args: [], notes: [], defect: null },
+      },
+    ],
+    problems: [],
+  };
+  const nodes = [
+    node("http://10.0.0.5:11434", "10.0.0.5", nodeModel("Here:latest"), nodeModel("Far:70b", { bytes: 9 })),
+    node("http://10.0.0.6:11434", "10.0.0.6", nodeModel("far:70B"), nodeModel("c:cloud", { remoteHost: "ollama.com" })),
+    node("http://127.0.0.1:11434", "127.0.0.1", nodeModel("hidden:1b")),
+  ];
+
+  test("are told apart from those here by Ollama's own rule of names, each once, with its nodes and the remedy", async () => {
+    const { catalog } = setUp({}, {}, { store, nodes });
+    const { entries, elsewhere } = await catalog.survey();
+    expect(entries.map(({ id }) => id)).toEqual(["here:latest"]);
+    expect(elsewhere.map(({ id, bytes, urls }) => [id, bytes, urls.length])).toEqual([
+      ["Far:70b", 9, 2],
+      ["c:cloud", 5, 1],
+      ["hidden:1b", 5, 1],
+    ]);
+    expect((await catalog.list()).map(({ id }) => id)).toEqual(["here:latest"]);
+  });
+
+  const hints: [name: string, hint: string][] = [
+    [
+      "FAR:70b",
+      "Far:70b is on http://10.0.0.5:11434 and 1 more, not here: `ollama pull Far:70b` on the head node, or copy its store",
+    ],
+    [
+      "c:cloud",
+      "c:cloud is on http://10.0.0.6:11434 only: a cloud model of ollama.com, without weights: ask Ollama for it",
+    ],
+    [
+      "hidden:1b",
+      "hidden:1b is on http://127.0.0.1:11434 only: Ollama on this machine keeps it where synaptic does not look: name that folder as synaptic.ollama.modelsDir",
+    ],
+  ];
+  test.each(hints)("a request for %s says where it is and what to do", async (name, hint) => {
+    const { catalog } = setUp({}, {}, { store, nodes });
+    await expect(catalog.find(name)).rejects.toMatchObject({
+      code: "model_not_found",
+      message: `The model '${name}' does not exist`,
+      hint,
+    });
+  });
+});
+
+test("sampling defaults of the settings come before those of Ollama's params", async () => {
+  const stored: StoredModel = {
+    ...{ id: "m:latest", store: "/o", digest: null, path: "/o/m", bytes: 5, projector: null, adapters: [] },
+    ...{ contextSize: null, args: ["--temp", "0.7", "--top-k", "3"], notes: [], defect: null },
+  };
+  const settings = { m: { sampling: { temperature: 0, seed: 1 } }, f: { sampling: { min_p: 0.5 } } };
+  const { catalog } = setUp({ settings, files: { f: "/f" } }, {}, { store: { models: [stored], problems: [] } });
+  expect((await catalog.find("m")).args).toEqual(["--top-k", "3", "--temp", "0", "--seed", "1"]);
+  expect((await catalog.find("f")).args).toEqual(["--min-p", "0.5"]);
 });

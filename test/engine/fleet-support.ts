@@ -10,6 +10,7 @@ import { accepted } from "../core/config-support.ts";
 import { advanceUntil, createFakeClock } from "../fakes/clock.ts";
 import { type FakeChild, FakeLlama } from "../fakes/llama-port.ts";
 import { createRecordedLog } from "../fakes/log.ts";
+import { ScriptedOllama } from "../fakes/ollama-port.ts";
 import { ScriptedRpc } from "../fakes/rpc-port.ts";
 import { logOfPlan } from "../fixtures/engine-log.ts";
 import { modelOf } from "../fixtures/model-facts.ts";
@@ -36,6 +37,7 @@ export function portsOf(models: Readonly<Record<string, ModelFacts>>) {
   const clock = createFakeClock();
   const log = createRecordedLog();
   const rpc = new ScriptedRpc();
+  const ollama = new ScriptedOllama();
   const ports: Ports = {
     clock,
     log,
@@ -47,13 +49,16 @@ export function portsOf(models: Readonly<Record<string, ModelFacts>>) {
         const id = path.replace(/^.*\/|\.gguf$/g, "");
         return { path, facts: models[id] ?? modelOf() };
       },
+      examine: async (paths) => paths.map(() => null),
+      projector: async (path) => ({ path, bytes: 1 }),
       list: async () => ({ models: [], incomplete: null }),
       stored: async () => ({ models: [], problems: [] }),
     },
+    ollama,
     random: { token: () => "secret" },
     machine: { memory: () => ({ freeBytes: 64 * 1024 ** 3, totalBytes: 64 * 1024 ** 3 }) },
   };
-  return { llama, clock, log, rpc, ports };
+  return { llama, clock, log, rpc, ollama, ports };
 }
 
 export function configOf({ own = {}, more = {} }: Omit<FleetWorld, "models">): Config {

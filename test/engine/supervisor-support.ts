@@ -59,7 +59,8 @@ export function setUp(prepare?: (signal: AbortSignal) => Promise<Prepared>) {
     llama,
     http: llama,
     rpc: { probe: rpc.probe.bind(rpc), openSentinel: rpc.openSentinel.bind(rpc) },
-    models: { read: unused, list: unused, stored: unused },
+    models: { read: unused, examine: unused, projector: unused, list: unused, stored: unused },
+    ollama: { poll: unused, unload: unused },
     random: { token: () => "secret" },
     machine: { memory: () => ({ freeBytes: 64 * 1024 ** 3, totalBytes: 64 * 1024 ** 3 }) },
   };

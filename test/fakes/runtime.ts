@@ -112,7 +112,7 @@ export function createFakeRuntime(options: FakeRuntimeOptions): FakeRuntime {
     slots: '[{"id":0,"is_processing":false}]',
     catalog: {
       list: () => Promise.resolve(entries),
-      survey: () => Promise.resolve({ entries, problems: [] }),
+      survey: () => Promise.resolve({ entries, elsewhere: [], problems: [] }),
       async find(name) {
         const entry = entries.find(({ id }) => id === name);
         if (entry) return entry;

@@ -150,3 +150,25 @@ describe("configPath()", () => {
     expect(configPath({ ...at, env, path: true })).toEqual({ path: "/home/u/.synapticllamas.json", required: true });
   });
 });
+
+describe("SynapticLlamas' list of Ollama nodes in the home folder", () => {
+  const NODES = ".synapticllamas_nodes.json";
+  const urls = async (config: string): Promise<readonly string[]> =>
+    (await load({ path: await file("nodes-config.json", config) })).ollama.nodes.map(({ url }) => url);
+
+  test("is read where the config names no nodes itself", async () => {
+    await file(NODES, '{"nodes": [{"url": "http://10.0.0.5:11434", "name": "a", "priority": 0}]}');
+    expect(await urls("{}")).toEqual(["http://10.0.0.5:11434"]);
+    expect(await urls('{"synaptic": {"ollama": {"nodes": []}}}')).toEqual([]);
+  });
+
+  test("is refused with its place when it is damaged, unless nothing depends on it, and may be empty", async () => {
+    await file(NODES, '{"nodes": [');
+    const path = await file("nodes-config.json", "{}");
+    expect(describeError(await refusal({ path }))).toContain(`${NODES}: line 1, column 12`);
+    expect(await urls('{"synaptic": {"ollama": {"nodes": []}}}')).toEqual([]);
+    await file(NODES, "");
+    expect(await urls("{}")).toEqual(["http://127.0.0.1:11434"]);
+    await rm(join(folder, NODES));
+  });
+});

@@ -296,6 +296,16 @@ describe("damage", () => {
     expect([model.defect, model.notes.join()]).toEqual([null, expect.stringContaining("params layer is missing")]);
   });
 
+  test("a template of Ollama's own is noted, and so is a file that has none of its kind", async () => {
+    const template = { keys: { "tokenizer.chat_template": meta.string("{{ messages }}") } };
+    await store.put(`${LIBRARY}/m/latest`, [weights(), text("template", "t")]);
+    expect((await only()).notes.join()).toContain("ChatML");
+    await store.put(`${LIBRARY}/m/latest`, [weights("own", template), text("template", "t")]);
+    expect((await only()).notes).toEqual([expect.stringContaining("not Ollama's own template")]);
+    await store.put(`${LIBRARY}/m/latest`, [weights()]);
+    expect((await only()).notes).toEqual([]);
+  });
+
   test("a path that is no name is listed by its path", async () => {
     await store.putManifest("registry.ollama.ai/library/m/a tag", "{}");
     const { id, defect } = await only();
