@@ -39,8 +39,9 @@ export type AnswerEvent =
       readonly toolCalls: readonly ToolCallPart[];
       readonly logprobs: readonly Logprob[];
     }
-  /** Why the text ends, in OpenAI's words; counts may come with it, later or never. */
-  | { readonly tag: "finish"; readonly reason: string }
+  /** Why the text ends, in OpenAI's words; counts may come with it, later or never. The stop sequence that was met is
+   *  told by llama-server alone, and only to who asks with `verbose`. */
+  | { readonly tag: "finish"; readonly reason: string; readonly stopWord?: string }
   | { readonly tag: "counts"; readonly counts: Counts }
   /** The answer is whole. The last event, as `failed` is. */
   | { readonly tag: "done" }

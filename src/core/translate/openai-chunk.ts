@@ -51,6 +51,8 @@ const chunkSchema = z.object({
   choices: z.array(choiceSchema).nullish(),
   usage: usageSchema.nullish(),
   timings: timingsSchema.nullish().catch(null),
+  // What llama-server adds at the end when asked with `verbose`; it also repeats the whole prompt there.
+  __verbose: z.object({ stopping_word: z.string().nullish() }).nullish().catch(null),
   // llama-server's own form, that of `/infill`.
   content: z.string().nullish(),
   stop: z.boolean().nullish(),
@@ -70,7 +72,8 @@ export function readOpenAiChunk(value: unknown): readonly AnswerEvent[] | null {
   const { data } = checked;
   const counts = countsOf(data);
   const told: readonly AnswerEvent[] = counts ? [{ tag: "counts", counts }] : [];
-  if (data.choices) return [...data.choices.filter(isFirst).flatMap(fromChoice), ...told];
+  const stopWord = data.__verbose?.stopping_word || undefined;
+  if (data.choices) return [...data.choices.filter(isFirst).flatMap((choice) => fromChoice(choice, stopWord)), ...told];
   if (typeof data.content !== "string" || typeof data.stop !== "boolean") return counts ? told : null;
   const text = delta({ content: data.content }, (data.completion_probabilities ?? []).map(toLogprob));
   if (!data.stop) return text;
@@ -83,10 +86,11 @@ function isFirst({ index }: Choice): boolean {
   return (index ?? 0) === 0;
 }
 
-function fromChoice(choice: Choice): readonly AnswerEvent[] {
+function fromChoice(choice: Choice, stopWord: string | undefined): readonly AnswerEvent[] {
   const message = choice.delta ?? choice.message ?? { content: choice.text };
   const events = delta(message, (choice.logprobs?.content ?? []).map(toLogprob));
-  return choice.finish_reason ? [...events, { tag: "finish", reason: choice.finish_reason }] : events;
+  if (!choice.finish_reason) return events;
+  return [...events, { tag: "finish", reason: choice.finish_reason, ...(stopWord && { stopWord }) }];
 }
 
 function delta(message: Message, logprobs: readonly Logprob[]): readonly AnswerEvent[] {
