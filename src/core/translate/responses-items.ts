@@ -2,7 +2,7 @@
 import type { Counts } from "./answer-events.ts";
 import type { AnswerIdentity } from "./answer-identity.ts";
 import type { JsonObject } from "./json.ts";
-import type { AnswerFinish } from "./stream-translator.ts";
+import type { AnswerFinish } from "./message-translator.ts";
 
 export type ItemStatus = "in_progress" | "completed" | "incomplete";
 

@@ -3,6 +3,7 @@ import type { SynapticError } from "../errors.ts";
 import type { ToolCallPart } from "./answer-events.ts";
 import { createCallSequence } from "./call-sequence.ts";
 import type { JsonObject } from "./json.ts";
+import type { AnswerDelta } from "./message-translator.ts";
 import { unreadable } from "./openai-events.ts";
 import {
   type CallNames,
@@ -13,7 +14,6 @@ import {
   summaryPart,
   textPart,
 } from "./responses-items.ts";
-import type { AnswerDelta } from "./stream-translator.ts";
 
 /** More than any model says in one answer. */
 const MOST_KEPT_CHARACTERS = 32 * 1024 ** 2;

@@ -1,7 +1,7 @@
 /** A request of OpenAI's Responses API as one of its chat. Pure. */
 import { SynapticError } from "../errors.ts";
 import { defined, isObject, type JsonObject } from "./json.ts";
-import { badRequest, check, type Refused, unsupported } from "./refusal.ts";
+import { badRequest, checkBody, type Refused, unsupported } from "./refusal.ts";
 import { type Recall, toMessages } from "./responses-input.ts";
 import { type FunctionTool, RESPONSES, type Responses } from "./responses-shape.ts";
 
@@ -16,7 +16,7 @@ export interface ChatFromResponses {
 
 /** A body of `POST /v1/responses`; `recall` finds what the client refers to by the ids of earlier items. */
 export function fromResponsesRequest(body: unknown, recall: Recall = () => null): ChatFromResponses | Refused {
-  const checked = check(RESPONSES, body);
+  const checked = checkBody(RESPONSES, body);
   if (!checked.ok) return checked;
   const request = checked.value;
   const refusal = statefulRefusal(request);

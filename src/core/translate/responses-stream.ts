@@ -4,10 +4,10 @@ import type { AnswerReader } from "./answer-events.ts";
 import type { AnswerIdentity } from "./answer-identity.ts";
 import { namedEvent } from "./event-stream.ts";
 import type { JsonObject } from "./json.ts";
+import { createMessageTranslator } from "./message-translator.ts";
 import { unreadable } from "./openai-events.ts";
 import { isCut, type ResponseState, responseObject } from "./responses-items.ts";
 import { createOutput } from "./responses-output.ts";
-import { createTranslator } from "./stream-translator.ts";
 import type { StreamTranslator } from "./types.ts";
 
 export interface ResponsesStreamOptions {
@@ -38,7 +38,7 @@ export function createResponsesStream(
     return state("response.created", now) + state("response.in_progress", now);
   };
 
-  return createTranslator(reader, {
+  return createMessageTranslator(reader, {
     start: create,
     delta: output.add,
     complete(finish, counts) {
