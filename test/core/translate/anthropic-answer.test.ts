@@ -63,6 +63,9 @@ describe("toAnthropicMessage()", () => {
       });
     expect(broken("tool_calls")).toMatchObject({ ok: false, error: { code: "upstream_error" } });
     expect(broken("length")).toMatchObject({ ok: true, body: { stop_reason: "max_tokens", content: [{ input: {} }] } });
+    const deep = `{"a":${"[".repeat(200)}${"]".repeat(200)}}`;
+    const answer = readOpenAiAnswer(choice({ content: null, tool_calls: [call(deep)] }, "tool_calls"));
+    expect(toAnthropicMessage(answer, { identity })).toMatchObject({ ok: false });
     expect(message(choice({ content: null, tool_calls: [call("")] }, "tool_calls")).content).toMatchObject([
       { input: {} },
     ]);
