@@ -125,6 +125,18 @@ describe("createResponsesStream()", () => {
     expect(text).toContain('"code":"context_length_exceeded"');
   });
 
+  test("a first piece that makes no sense comes after response.created too", () => {
+    const calls = Array.from({ length: 2000 }, (_, index) => ({
+      index,
+      id: `c${index}`,
+      function: { name: "f", arguments: "" },
+    }));
+    const text = `data: ${JSON.stringify({ choices: [{ index: 0, delta: { tool_calls: calls } }] })}\n\n`;
+    expect(eventsOf(translate(stream(), [bytesOf(text)])).map(({ name }) => name)).toEqual([
+      ...["response.created", "response.in_progress", "error", "response.failed"],
+    ]);
+  });
+
   test("every stream that ends early says so", () => {
     const bytes = recorded("chat-tools-stream");
     const end = bytesOf(new TextDecoder().decode(bytes).split("data: [DONE]")[0] ?? "").length;
