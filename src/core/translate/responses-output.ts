@@ -29,6 +29,8 @@ export interface Output {
   hasHalfCall(): boolean;
 }
 
+const MARKS = { reasoning: "rs", message: "msg" } as const;
+
 type OpenItem =
   | { readonly kind: "reasoning" | "message"; readonly id: string; text: string }
   | { readonly kind: "call"; readonly names: CallNames; text: string };
@@ -38,14 +40,21 @@ export interface OutputOptions {
   readonly remember: (item: JsonObject) => void;
 }
 
+interface Items {
+  /** Opens one, after the one before it has been completed. */
+  begin(item: OpenItem): string;
+  /** Adds to the open one; null when none of this kind is open. */
+  grow(kind: OpenItem["kind"], text: string): string | null;
+  close(status: ItemStatus): string;
+  list(): readonly JsonObject[];
+  /** Of the one that would begin now. */
+  nextIndex(): number;
+}
+
 /** Whole texts are sent once more at the end of each item, so they are kept. */
-export function createOutput(id: string, { event, remember }: OutputOptions): Output {
-  const calls = createCallSequence();
+function createItems({ event, remember }: OutputOptions): Items {
   const done: JsonObject[] = [];
   let open: OpenItem | null = null;
-  let kept = 0;
-
-  const nextId = (): string => `${id}_${done.length + (open === null ? 0 : 1)}`;
   const close = (status: ItemStatus): string => {
     if (open === null) return "";
     const index = done.length;
@@ -56,34 +65,50 @@ export function createOutput(id: string, { event, remember }: OutputOptions): Ou
     open = null;
     return said;
   };
-  const begin = (item: OpenItem): string => {
-    const closed = close("completed");
-    open = item;
-    return closed + opening(item, done.length, event);
+  return {
+    begin(item) {
+      const closed = close("completed");
+      open = item;
+      return closed + opening(item, done.length, event);
+    },
+    grow: (kind, text) => (open?.kind === kind ? growing(open, done.length, text, event) : null),
+    close,
+    list: () => (open === null ? done : [...done, toItem(open, "in_progress")]),
+    nextIndex: () => done.length + (open === null ? 0 : 1),
   };
+}
+
+/** Thoughts, texts and calls become items in the order in which they come. */
+export function createOutput(id: string, options: OutputOptions): Output {
+  const calls = createCallSequence();
+  const items = createItems(options);
+  let kept = 0;
+
   const say = (kind: "reasoning" | "message", text: string): string => {
     if (text === "") return "";
-    const mark = kind === "reasoning" ? "rs" : "msg";
-    const begun = open?.kind === kind ? "" : begin({ kind, id: `${mark}_${nextId()}`, text: "" });
-    return begun + (open ? grow(open, done.length, text, event) : "");
+    const grown = items.grow(kind, text);
+    if (grown !== null) return grown;
+    const begun = items.begin({ kind, id: `${MARKS[kind]}_${id}_${items.nextIndex()}`, text: "" });
+    return begun + (items.grow(kind, text) ?? "");
+  };
+  const beginCall = (callId: string | null, name: string): string => {
+    const mark = `${id}_${items.nextIndex()}`;
+    return items.begin({ kind: "call", names: { id: `fc_${mark}`, callId: callId ?? `call_${mark}`, name }, text: "" });
   };
   const call = (part: ToolCallPart): string | null => {
     let said = "";
     for (const step of calls.take(part) ?? [null]) {
       if (step === null) return null;
-      if (step.tag === "open") {
-        const mark = nextId();
-        const names = { id: `fc_${mark}`, callId: step.id ?? `call_${mark}`, name: step.name };
-        said += begin({ kind: "call", names, text: "" });
-      } else if (open?.kind !== "call") return null;
-      else said += grow(open, done.length, step.text, event);
+      const events = step.tag === "open" ? beginCall(step.id, step.name) : items.grow("call", step.text);
+      // The call's item is closed: something else was said in between.
+      if (events === null) return null;
+      said += events;
     }
     return said;
   };
   return {
     add({ reasoning, text, toolCalls }) {
-      const sizes = [reasoning, text, ...toolCalls.map((part) => part.argumentsText)].map(({ length }) => length);
-      kept += sizes.reduce((sum, size) => sum + size, 0);
+      kept += sizeOf(reasoning, text, ...toolCalls.map(({ argumentsText }) => argumentsText));
       if (kept > MOST_KEPT_CHARACTERS) return unreadable("it has no end");
       let said = say("reasoning", reasoning) + say("message", text);
       for (const part of toolCalls) {
@@ -93,10 +118,14 @@ export function createOutput(id: string, { event, remember }: OutputOptions): Ou
       }
       return said;
     },
-    close,
-    items: () => (open === null ? done : [...done, toItem(open, "in_progress")]),
+    close: items.close,
+    items: items.list,
     hasHalfCall: () => calls.isIncomplete(),
   };
+}
+
+function sizeOf(...texts: readonly string[]): number {
+  return texts.reduce((sum, { length }) => sum + length, 0);
 }
 
 function toItem(item: OpenItem, status: ItemStatus): JsonObject {
@@ -122,7 +151,7 @@ function opening(item: OpenItem, index: number, event: WriteEvent): string {
   }
 }
 
-function grow(item: OpenItem, index: number, delta: string, event: WriteEvent): string {
+function growing(item: OpenItem, index: number, delta: string, event: WriteEvent): string {
   item.text += delta;
   switch (item.kind) {
     case "call":
