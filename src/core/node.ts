@@ -134,7 +134,7 @@ export function pauseAfter(health: NodeHealth, { intervalMs, failures }: { inter
 }
 
 /** The node as the read model shows it. */
-export function viewNode(url: string, health: NodeHealth): NodeSnapshot {
+export function viewNode(url: string, health: NodeHealth, inFlight = 0): NodeSnapshot {
   const { seen } = health;
   return Object.freeze({
     url,
@@ -146,7 +146,7 @@ export function viewNode(url: string, health: NodeHealth): NodeSnapshot {
     rttMs: seen?.rttMs ?? null,
     models: Object.freeze(seen?.models ?? []),
     loaded: Object.freeze((seen?.loaded ?? []).map(viewLoaded)),
-    inFlight: 0,
+    inFlight,
   });
 }
 

@@ -31,6 +31,8 @@ interface Entry {
   polling: Promise<void> | null;
   cancelNext: () => void;
   view: NodeSnapshot;
+  /** Requests of ours. */
+  inFlight: number;
 }
 
 /** The only writer of what is known of nodes. */
@@ -72,6 +74,14 @@ export class Nodes {
     const { timeoutMs } = this.#options;
     const either = AbortSignal.any([signal, this.#stopping.signal]);
     await this.#ports.ollama.unload(url, { model, timeoutMs, signal: either });
+  }
+
+  /** A request of ours starts there; to be told when it has ended. */
+  begin(url: string): () => void {
+    const entry = this.#entries.get(url);
+    if (!entry) return () => {};
+    this.#count(entry, 1);
+    return () => this.#count(entry, -1);
   }
 
   snapshot(): readonly NodeSnapshot[] {
@@ -116,11 +126,17 @@ export class Nodes {
     entry.cancelNext = this.#ports.clock.after(pauseAfter(entry.health, this.#options), () => void this.#decide(entry));
   }
 
+  #count(entry: Entry, change: 1 | -1): void {
+    entry.inFlight += change;
+    entry.view = Object.freeze({ ...entry.view, inFlight: entry.inFlight });
+    this.#snapshot = this.#views();
+  }
+
   #write(entry: Entry, health: NodeHealth): void {
     if (health === entry.health) return;
     const before = entry.view;
     entry.health = health;
-    entry.view = viewNode(entry.url, health);
+    entry.view = viewNode(entry.url, health, entry.inFlight);
     this.#snapshot = this.#views();
     this.#announce(entry, before);
     if (isNews(before, entry.view)) for (const listener of this.#listeners) listener(this.#snapshot);
@@ -153,5 +169,5 @@ function isNews(before: NodeSnapshot, after: NodeSnapshot): boolean {
 
 function newEntry(url: string, implied: boolean, { clock }: NodesPorts): Entry {
   const health = unknownNode(clock.now());
-  return { url, implied, health, polling: null, cancelNext: () => {}, view: viewNode(url, health) };
+  return { url, implied, health, polling: null, cancelNext: () => {}, view: viewNode(url, health), inFlight: 0 };
 }
