@@ -122,7 +122,7 @@ function checkAliases(ledger: Ledger, file: ModelsFile): void {
 }
 
 function pickSettings(one: SettingsFile, folders: Folders): ModelSettings {
-  const { args, env, contextSize, parallel, kvType, aliases, preload, mmproj, draft, sampling } = one;
+  const { args, env, contextSize, parallel, kvType, aliases, preload, route, mmproj, draft, sampling } = one;
   return {
     ...(args === undefined ? {} : { args }),
     ...(env === undefined ? {} : { env }),
@@ -131,6 +131,7 @@ function pickSettings(one: SettingsFile, folders: Folders): ModelSettings {
     ...(kvType === undefined ? {} : { kvType }),
     ...(aliases === undefined ? {} : { aliases }),
     ...(preload === undefined ? {} : { preload }),
+    ...(route === undefined ? {} : { route }),
     ...(mmproj === undefined ? {} : { mmproj: resolvePath(mmproj, folders) }),
     ...(draft === undefined ? {} : { draft: resolvePath(draft, folders) }),
     ...(sampling === undefined ? {} : { sampling: withoutAbsent(sampling) }),
@@ -147,10 +148,12 @@ function withoutAbsent(sampling: NonNullable<SettingsFile["sampling"]>): Samplin
   return given;
 }
 
-type RunSettings = Required<Omit<ModelSettings, "preload" | "contextSize" | "mmproj" | "draft">> & {
+type RunSettings = Required<Omit<ModelSettings, "preload" | "route" | "contextSize" | "mmproj" | "draft">> & {
   readonly contextSize: number | null;
   readonly mmproj: string | null;
   readonly draft: string | null;
+  /** Null where what fits decides. */
+  readonly route: "pool" | "shard" | null;
 };
 
 /** What one model runs with: its own settings before the general ones, except where a flag or variable set those. */
@@ -165,6 +168,7 @@ export function settingsFor(config: Config, id: string): RunSettings {
     kvType: own?.kvType ?? config.kvType,
     mmproj: own?.mmproj ?? null,
     draft: own?.draft ?? null,
+    route: own?.route ?? null,
     sampling: own?.sampling ?? {},
   };
 }

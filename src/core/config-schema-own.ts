@@ -17,7 +17,7 @@ const LATER = "Known, not used yet in this version of synaptic.";
 /** Keys of the design that this version accepts without effect, by the place they stand at. */
 export const LATER_KEYS = {
   backend: ["mac"],
-  settings: ["keepAlive", "pin", "route", "fallback"],
+  settings: ["keepAlive", "pin", "fallback"],
 } as const;
 
 /** Keys that are known by name only: whatever stands there is accepted. */
@@ -100,6 +100,10 @@ const settingsSchema = z
         .array(text("a model name"), { error: "a list of model names" })
         .optional()
         .describe("Other names of this model."),
+      route: z
+        .enum(["pool", "shard"], { error: '"pool" or "shard"' })
+        .optional()
+        .describe("Where it runs, whatever fits where: on a node of the pool, or on the shards."),
       preload: flagSchema.optional().describe("Load it at the start, before the first request."),
       mmproj: pathSchema.optional().describe("Projector (.gguf) for images or sound; it stays on the head node."),
       draft: pathSchema.optional().describe("Small model (.gguf) that drafts for this one; it stays on the head node."),

@@ -51,6 +51,8 @@ export interface ModelSettings {
   readonly kvType?: KvType;
   readonly aliases?: readonly string[];
   readonly preload?: boolean;
+  /** Where it runs, whatever fits where. */
+  readonly route?: "pool" | "shard";
   /** Absolute path of a projector (mmproj). */
   readonly mmproj?: string;
   /** Absolute path of a draft model. */

@@ -4,12 +4,14 @@ import { describeError, wrapError } from "../core/errors.ts";
 import type { ModelListing } from "../core/model-listing.ts";
 import type { Snapshot } from "../core/snapshot.ts";
 import { type Catalog, createCatalog } from "./catalog.ts";
+import { Dispatch } from "./dispatch.ts";
 import { Fleet } from "./fleet.ts";
 import { InFlight } from "./in-flight.ts";
 import { createKnownEngine, type KnownEngine } from "./known-engine.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
 import { createMonitor, type Monitor } from "./monitor.ts";
 import { Nodes } from "./nodes.ts";
+import { Pool } from "./pool.ts";
 import type { Ports } from "./ports.ts";
 import { surveyModels } from "./survey.ts";
 
@@ -28,6 +30,8 @@ export class Runtime {
   readonly metrics: Metrics;
   readonly inFlight: InFlight;
   readonly nodes: Nodes;
+  readonly pool: Pool;
+  readonly dispatch: Dispatch;
   readonly #monitor: Monitor;
   readonly #startedAt: string;
   readonly #closing = new AbortController();
@@ -49,6 +53,9 @@ export class Runtime {
     this.inFlight = new InFlight(config.limits.inFlight);
     this.#engine = createKnownEngine(ports, this.#monitor);
     this.fleet = new Fleet(ports, { config, monitor: this.#monitor, engine: this.#engine });
+    this.pool = new Pool({ clock: ports.clock, nodes: this.nodes }, config.ollama.nodes);
+    const { catalog, fleet, pool } = this;
+    this.dispatch = new Dispatch({ config, catalog, fleet, pool, backends: () => this.#monitor.snapshot() });
   }
 
   /** Probes and measures; resolves when the first round is over. The listener need not wait for it. */

@@ -3,18 +3,15 @@ import { SynapticError, toOpenAi } from "../core/errors.ts";
 import type { QueuePlace } from "../core/queue-refusals.ts";
 import { slotsPulse } from "../core/slots.ts";
 import type { Ask, LookAtPlace } from "../engine/admission.ts";
-import type { CatalogEntry } from "../engine/catalog-entry.ts";
-import type { Grant } from "../engine/grant.ts";
+import type { ClientSide } from "./exchange.ts";
 import type { RuntimeView } from "./runtime-view.ts";
+import type { Place, Way } from "./way.ts";
 
 export interface Forwarding {
   /** Of the client's request, for the log. */
   readonly id: string;
-  readonly entry: CatalogEntry;
-  /** Of the coordinator, such as `/v1/chat/completions`. */
-  readonly path: string;
-  /** The client's own bytes. */
-  readonly body: Uint8Array;
+  readonly way: Way;
+  readonly client: ClientSide;
   readonly stream: boolean;
   /** Name of the key that it came with; null without one. */
   readonly key: string | null;
@@ -39,7 +36,7 @@ export class Call {
   #waitedMs: number | null = null;
   /** Tells its place in the queue; null before it had to wait. */
   #look: LookAtPlace | null = null;
-  #grant: Grant | null = null;
+  #place: Place | null = null;
   /** What the coordinator had done when it was last looked at. */
   #pulse: string | null = null;
   #ended = false;
@@ -72,14 +69,14 @@ export class Call {
   }
 
   /** Where it stands in the queue; null while it does not wait for a slot: the model loads, or it has one. */
-  place(): QueuePlace | null {
+  queued(): QueuePlace | null {
     return this.#look?.() ?? null;
   }
 
   /** It has its slot. From now on the upstream may be silent for as long as the config allows; before its first byte only
    *  while it does no work, since a whole answer or a long prompt is silent however well it goes. */
-  watch(grant: Grant): void {
-    this.#grant = grant;
+  watch(place: Place): void {
+    this.#place = place;
     this.#heardAt = this.#view.ports.clock.now();
     this.#waitedMs = (this.#waitedMs ?? 0) + this.#heardAt - this.#askedAt;
     this.#arm(this.#view.config.silenceMs / 2);
@@ -92,7 +89,9 @@ export class Call {
   /** The upstream made progress. Called for each chunk: no timer is touched. */
   heard(): void {
     this.#heardAt = this.#view.ports.clock.now();
-    this.#firstByteAt ??= this.#heardAt;
+    if (this.#firstByteAt !== null) return;
+    this.#firstByteAt = this.#heardAt;
+    this.#place?.heard();
   }
 
   /** Waits until the client has taken what was written to it. @throws the reason of a cut. */
@@ -110,13 +109,13 @@ export class Call {
     this.#cancelWatch();
     const { ports, metrics } = this.#view;
     const now = ports.clock.now();
-    const model = this.request.entry.id;
+    const { model, route } = this.request.way;
     const status = error ? toOpenAi(error).status : 200;
     const firstByteMs = this.#firstByteAt === null ? null : this.#firstByteAt - this.#started;
     const refused = error?.code === "too_busy" && this.#waitedMs === null;
     const rejected = refused ? (this.#look ? "waited" : "queue_full") : null;
     const waitedMs = this.#waitedMs;
-    metrics.record({ model, route: "shard", status, firstByteMs, totalMs: now - this.#started, waitedMs, rejected });
+    metrics.record({ model, route, status, firstByteMs, totalMs: now - this.#started, waitedMs, rejected });
     // The others are refusals that the client can act on: full, loading, too large.
     if (error && [500, 502, 504].includes(status))
       ports.log.error(error.message, { model, status, request: this.request.id });
@@ -133,8 +132,8 @@ export class Call {
     const { ports, config } = this.#view;
     const quietMs = () => ports.clock.now() - this.#heardAt;
     let works = false;
-    if (this.#grant && !this.#clientIsBehind && quietMs() >= config.silenceMs / 2) {
-      const pulse = await readPulse(ports, this.#grant, this.signal);
+    if (this.#place && !this.#clientIsBehind && quietMs() >= config.silenceMs / 2) {
+      const pulse = await readPulse(ports, this.#place, this.signal);
       if (this.#ended || this.signal.aborted) return;
       works = this.#pulse !== null && pulse !== null && pulse !== this.#pulse;
       if (works && this.#firstByteAt === null) this.#heardAt = ports.clock.now();
@@ -144,20 +143,21 @@ export class Call {
     if (leftMs > 0) return this.#arm(Math.min(leftMs, config.silenceMs / 2));
     if (this.#clientIsBehind) return this.cut(clientStuck());
     this.cut(silent(config.silenceMs));
-    if (!works) this.#grant?.suspect();
+    if (!works) this.#place?.suspect();
   }
 }
 
 const PULSE_MS = 2_000;
 
 /** What the coordinator's slots have done so far; null when it does not say. */
-async function readPulse({ clock, http }: RuntimeView["ports"], grant: Grant, signal: AbortSignal) {
+async function readPulse({ clock, http }: RuntimeView["ports"], { slots }: Place, signal: AbortSignal) {
+  if (!slots) return null;
   const slow = new AbortController();
   const cancel = clock.after(PULSE_MS, () => slow.abort());
   try {
-    const response = await http.request(`${grant.url}/slots`, {
+    const response = await http.request(slots.url, {
       method: "GET",
-      headers: { authorization: `Bearer ${grant.apiKey}` },
+      headers: slots.headers,
       signal: AbortSignal.any([signal, slow.signal]),
     });
     const text = await response.text();

@@ -1,11 +1,14 @@
-/** Answers a request from a coordinator: whole, or as a stream that waits with comments. */
+/** Answers a request from a coordinator or a node: whole, or as a stream that waits with comments. */
 import { SynapticError, wrapError } from "../core/errors.ts";
 import { stillQueued } from "../core/queue-refusals.ts";
+import { readJson } from "../core/translate/json.ts";
+import type { Outcome } from "../engine/pool.ts";
 import { readBytes } from "./bytes.ts";
 import { Call, clientGone, type Forwarding } from "./call.ts";
+import type { Translation } from "./exchange.ts";
 import { relay } from "./relay.ts";
 import type { RuntimeView } from "./runtime-view.ts";
-import { type Opened, openUpstream, whyLost } from "./upstream.ts";
+import { judge, type Opened, openUpstream } from "./upstream.ts";
 
 /** A stream that is not open by then gets 200 and comments: an error up to here still has its own HTTP status. */
 const GRACE_MS = 10_000;
@@ -26,30 +29,47 @@ export async function forward(view: RuntimeView, request: Forwarding): Promise<R
 
 async function answerWhole(view: RuntimeView, call: Call): Promise<Response> {
   const held = new AbortController();
-  const cancel = view.ports.clock.after(view.config.holdMs, () => held.abort(stillWaiting(view, call)));
+  const cancel = view.ports.clock.after(view.config.holdMs, () => held.abort(stillWaiting(call)));
   const opening = openUpstream(view, call, AbortSignal.any([call.signal, held.signal]));
-  const { grant, response } = await opening.finally(cancel);
+  const { place, response } = await opening.finally(cancel);
+  let outcome: Outcome = "answered";
   try {
     const bytes = await readBytes(response.body, { maxBytes: MAX_ANSWER_BYTES, onChunk: () => call.heard() });
     if (!bytes) throw new Error(`its answer is larger than ${MAX_ANSWER_BYTES / 1024 ** 2} MiB`);
+    const answer = place.asked.translation ? translated(place.asked.translation, bytes) : passed(response, bytes);
     call.end(null);
-    const type = response.headers.get("content-type") ?? "application/json";
-    return new Response(bytes, { status: response.status, headers: { "content-type": type } });
-  } catch (error) {
-    throw await whyLost(call, grant, error);
+    return answer;
+  } catch (thrown) {
+    const verdict = await judge(call, place, thrown);
+    outcome = verdict.outcome;
+    throw verdict.error;
   } finally {
-    grant.release();
+    place.release(outcome);
   }
 }
 
+function passed({ status, headers }: Response, bytes: Uint8Array): Response {
+  return new Response(bytes, {
+    status,
+    headers: { "content-type": headers.get("content-type") ?? "application/json" },
+  });
+}
+
+/** @throws SynapticError when it is no whole answer. */
+function translated(translation: Translation, bytes: Uint8Array): Response {
+  const answer = translation.whole(readJson(new TextDecoder().decode(bytes)));
+  if (!answer.ok) throw answer.error;
+  return Response.json(answer.body);
+}
+
 /** Of a whole answer that can be held no longer: its model loads, or others have all slots. */
-function stillWaiting({ fleet }: RuntimeView, call: Call): SynapticError {
-  const { entry } = call.request;
-  const place = call.place();
-  if (place) return stillQueued(entry.id, place);
-  const progress = fleet.progress(entry.id);
+function stillWaiting(call: Call): SynapticError {
+  const { way } = call.request;
+  const place = call.queued();
+  if (place) return stillQueued(way.model, place);
+  const progress = way.progress();
   const percent = progress === null ? "" : ` (${Math.round(progress * 100)} %)`;
-  return new SynapticError("model_loading", `The model '${entry.id}' is still loading${percent}`, {
+  return new SynapticError("model_loading", `The model '${way.model}' is still loading${percent}`, {
     param: "model",
     hint: "try again soon, or ask with stream: true, which waits",
     retryAfterMs: 15_000,
@@ -75,12 +95,16 @@ async function answerStream(view: RuntimeView, call: Call): Promise<Response> {
     },
   });
   return new Response(body, {
-    headers: { "content-type": "text/event-stream", "cache-control": "no-cache", "x-accel-buffering": "no" },
+    headers: {
+      "content-type": call.request.client.contentType,
+      "cache-control": "no-cache",
+      "x-accel-buffering": "no",
+    },
   });
 }
 
 async function letGo(call: Call, opening: Promise<Opened>): Promise<void> {
   const opened = await opening.catch(() => null);
-  opened?.grant.release();
+  opened?.place.release("neither");
   call.end(clientGone());
 }

@@ -1,43 +1,50 @@
 /** OpenAI's API: models, chat completions and completions. */
 import { type Context, Hono } from "hono";
 import type { RequestIdVariables } from "hono/request-id";
+import { conversationKey } from "../core/conversation.ts";
 import { SynapticError } from "../core/errors.ts";
 import { checkOpenAiRequest, type Dialect, readOpenAiBody } from "../core/openai-request.ts";
 import { serverFull } from "../core/queue-refusals.ts";
 import type { CatalogEntry } from "../engine/catalog-entry.ts";
+import { openAiExchange } from "./dialect-openai.ts";
 import { forward } from "./forward.ts";
 import { type KeyVariables, readBody } from "./guard.ts";
 import { refuseOtherMethods } from "./methods.ts";
 import type { RuntimeView } from "./runtime-view.ts";
+import { wayOf } from "./way.ts";
 
 type Env = { Variables: RequestIdVariables & KeyVariables };
 
 /** Routes below `/v1`. */
 export function openAiRoutes(view: RuntimeView): Hono<Env> {
   const app = new Hono<Env>();
-  const created = Math.floor(view.ports.clock.now() / 1000);
+  const now = () => Math.floor(view.ports.clock.now() / 1000);
+  const created = now();
   const model = (id: string) => ({ id, object: "model", created, owned_by: "synaptic" });
 
-  const answer = async (context: Context<Env>, { dialect, path, onEnd }: Completion) => {
+  const answer = async (context: Context<Env>, { dialect, onEnd }: Completion) => {
     const { signal } = context.req.raw;
     const key = context.get("key") ?? null;
     const body = await readBody(context.req.raw);
     const read = readOpenAiBody(body);
-    const entry = read.model === null ? await onlyModel(view) : await view.catalog.find(read.model);
+    const model = read.model ?? (await onlyModel(view)).id;
+    const routed = await view.dispatch.route(model, signal);
     const { stream } = checkOpenAiRequest(read, dialect);
     const id = context.get("requestId");
+    const exchange = openAiExchange({ id, model, dialect, created: now(), body, fields: read.fields });
+    const way = wayOf(view, routed, { model, exchange, conversation: conversationKey(model, read.fields) });
     try {
-      return await forward(view, { id, entry, path, body, stream, signal, key, onEnd });
+      return await forward(view, { id, way, client: exchange.client, stream, signal, key, onEnd });
     } finally {
       // Errors carry them too. After the fact: by then it is known where the model lies.
-      context.header("x-synaptic-route", "shard");
-      context.header("x-synaptic-reason", view.fleet.reason(entry.id));
+      context.header("x-synaptic-route", way.route);
+      context.header("x-synaptic-reason", way.reason());
     }
   };
-  const complete = (dialect: Dialect, path: string) => async (context: Context<Env>) => {
+  const complete = (dialect: Dialect) => async (context: Context<Env>) => {
     const onEnd = enter(view);
     try {
-      return await answer(context, { dialect, path, onEnd });
+      return await answer(context, { dialect, onEnd });
     } catch (error) {
       onEnd();
       throw error;
@@ -52,16 +59,14 @@ export function openAiRoutes(view: RuntimeView): Hono<Env> {
     const entry = await view.catalog.find(context.req.param("id"));
     return context.json(model(entry.id));
   });
-  app.post("/chat/completions", complete("chat", "/v1/chat/completions"));
-  app.post("/completions", complete("completion", "/v1/completions"));
+  app.post("/chat/completions", complete("chat"));
+  app.post("/completions", complete("completion"));
   refuseOtherMethods(app);
   return app;
 }
 
 interface Completion {
   readonly dialect: Dialect;
-  /** Of the coordinator. */
-  readonly path: string;
   readonly onEnd: () => void;
 }
 

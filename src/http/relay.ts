@@ -1,14 +1,16 @@
-/** The hot path: a coordinator's stream to the client, byte for byte. */
-import { type SynapticError, toOpenAi, wrapError } from "../core/errors.ts";
+/** The hot path: an upstream's stream to the client, byte for byte, or translated where their dialects differ. */
+import { type SynapticError, wrapError } from "../core/errors.ts";
 import type { QueuePlace } from "../core/queue-refusals.ts";
-import { createTail, errorFrameAt, isPing, type Tail } from "../core/stream-end.ts";
+import { errorFrameAt, isPing, type Tail } from "../core/stream-end.ts";
+import type { StreamTranslator } from "../core/translate/types.ts";
 import { fromErrorFrame } from "../core/upstream-error.ts";
+import type { Outcome } from "../engine/pool.ts";
 import type { Clock } from "../engine/ports.ts";
 import type { Call } from "./call.ts";
 import type { RuntimeView } from "./runtime-view.ts";
-import { type Opened, whyLost } from "./upstream.ts";
+import { judge, type Opened } from "./upstream.ts";
 
-/** Between comments while a model loads or its slots are taken; clients and proxies give up after 30 s of silence at the earliest. */
+/** Between signs of life while a model loads or its slots are taken; clients and proxies give up after 30 s of silence at the earliest. */
 const COMMENT_MS = 5_000;
 
 type Sink = ReadableStreamDirectController;
@@ -16,41 +18,50 @@ type Sink = ReadableStreamDirectController;
 export interface Relaying {
   readonly call: Call;
   readonly opening: Promise<Opened>;
-  /** The grace is over: comments keep the client until the coordinator answers. */
+  /** The grace is over: comments keep the client until somebody answers. */
   readonly late: boolean;
 }
 
-/** Writes the coordinator's bytes as they come, comments before them when it is late; always ends the stream. */
-export async function relay(view: RuntimeView, { call, opening, late }: Relaying, out: Sink): Promise<void> {
-  const tail = createTail();
-  const stopComments = late ? startComments(view, call, out) : () => {};
+/** Writes the upstream's answer as it comes, comments before it when it is late; always ends the stream. */
+export async function relay({ ports }: RuntimeView, { call, opening, late }: Relaying, out: Sink): Promise<void> {
+  const { client } = call.request;
+  const tail = client.tail();
+  const stopComments = late ? startComments(ports.clock, call, out) : () => {};
   let opened: Opened | null = null;
+  let translator: StreamTranslator | null = null;
   let failure: SynapticError | null = null;
+  let outcome: Outcome = "answered";
   try {
     opened = await opening;
     stopComments();
-    failure = await pump(call, opened.response, out, tail);
+    const { response, place } = opened;
+    translator = place.asked.translation?.stream() ?? null;
+    failure = translator ? await pumpThrough(translator, call, response, out) : await pump(call, response, out, tail);
+    if (failure) outcome = (await place.judge(failure)).outcome;
   } catch (error) {
     // Without a place there is nobody to ask: it is a refusal of ours.
-    failure = opened ? await whyLost(call, opened.grant, error) : wrapError("internal", "Cannot answer", error);
+    const verdict = opened ? await judge(call, opened.place, error) : null;
+    failure = verdict?.error ?? wrapError("internal", "Cannot answer", error);
+    outcome = verdict?.outcome ?? "neither";
   } finally {
     stopComments();
-    opened?.grant.release();
+    opened?.place.release(outcome);
     call.end(failure);
-    if (failure) out.write(errorFrame(failure, tail));
+    if (failure) out.write(translator ? translator.fail(failure) : client.failure(failure, tail.ending()));
     out.close();
   }
 }
 
 /** The first comment is written at once: Bun holds the headers back until there is something to send. */
-function startComments({ ports, fleet }: RuntimeView, call: Call, out: Sink): () => void {
+function startComments(clock: Clock, call: Call, out: Sink): () => void {
+  const { client, way } = call.request;
   const say = (): void => {
-    const progress = fleet.progress(call.request.entry.id);
-    out.write(`: ${progress === null ? queued(call.place()) : `loading ${Math.round(progress * 100)}%`}\n\n`);
+    const progress = way.progress();
+    out.write(client.waiting(progress === null ? queued(call.queued()) : `loading ${Math.round(progress * 100)}%`));
     out.flush();
   };
   say();
-  return every(ports.clock, COMMENT_MS, say);
+  return every(clock, COMMENT_MS, say);
 }
 
 /** Such as `queued 3, ~12s`. */
@@ -72,8 +83,8 @@ function every(clock: Clock, ms: number, run: () => void): () => void {
   return () => cancel();
 }
 
-/** Bytes through, with back-pressure. Returns an error of the coordinator's own, which ends its stream; null after a
- *  good end. @throws when the stream broke. */
+/** Bytes through, with back-pressure. Returns an error of the upstream's own, which ends its stream; null after a good
+ *  end. @throws when the stream broke. */
 async function pump(call: Call, { body }: Response, out: Sink, tail: Tail): Promise<SynapticError | null> {
   const reader = body?.getReader();
   try {
@@ -99,8 +110,32 @@ async function pump(call: Call, { body }: Response, out: Sink, tail: Tail): Prom
   throw new Error("the answer ended in the middle");
 }
 
-/** A frame that every SDK raises as an error; an event that broke off is ended first (facts/clients.md 2a). */
-function errorFrame(error: SynapticError, tail: Tail): string {
-  const gap = tail.ending() === "broken" ? "\n\n" : "";
-  return `${gap}data: ${JSON.stringify(toOpenAi(error).body)}\n\n`;
+/** The same where each piece has another form in the client's dialect. Returns what the translation failed with, which the
+ *  client has been told already. @throws when the stream broke. */
+async function pumpThrough(
+  translator: StreamTranslator,
+  call: Call,
+  { body }: Response,
+  out: Sink,
+): Promise<SynapticError | null> {
+  const reader = body?.getReader();
+  const write = async (text: string): Promise<void> => {
+    if (text === "") return;
+    const written = out.write(text);
+    out.flush();
+    if (typeof written !== "number") await call.taken(written);
+  };
+  try {
+    for (;;) {
+      const { done, value } = (await reader?.read()) ?? { done: true };
+      if (done || !value) break;
+      if (!isPing(value)) call.heard();
+      await write(translator.push(value));
+      if (translator.failure()) break;
+    }
+  } finally {
+    reader?.cancel().catch(() => {});
+  }
+  await write(translator.end());
+  return translator.failure();
 }

@@ -2,9 +2,12 @@
 import type { Config } from "../core/config-types.ts";
 import type { Snapshot } from "../core/snapshot.ts";
 import type { Catalog } from "../engine/catalog.ts";
+import type { Dispatch } from "../engine/dispatch.ts";
 import type { Fleet } from "../engine/fleet.ts";
 import type { InFlight } from "../engine/in-flight.ts";
 import type { Metrics } from "../engine/metrics.ts";
+import type { Nodes } from "../engine/nodes.ts";
+import type { Pool } from "../engine/pool.ts";
 import type { Ports } from "../engine/ports.ts";
 import type { Runtime } from "../engine/runtime.ts";
 
@@ -16,6 +19,9 @@ export interface RuntimeView {
   readonly fleet: Pick<Fleet, "acquire" | "progress" | "reason" | "unload">;
   readonly metrics: Metrics;
   readonly inFlight: InFlight;
+  readonly dispatch: Pick<Dispatch, "route" | "explain">;
+  readonly pool: Pick<Pool, "take">;
+  readonly nodes: Pick<Nodes, "snapshot">;
   snapshot(): Snapshot;
   plan: Runtime["plan"];
   models: Runtime["models"];

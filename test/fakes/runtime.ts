@@ -119,6 +119,15 @@ export function createFakeRuntime(options: FakeRuntimeOptions): FakeRuntime {
         throw new SynapticError("model_not_found", `The model '${name}' does not exist`, { param: "model" });
       },
     },
+    dispatch: {
+      async route(name) {
+        const entry = await runtime.catalog.find(name);
+        return { decision: { kind: "shard", reason: "" }, alternatives: [], entry, contextSize: null };
+      },
+      explain: (name, signal) => runtime.dispatch.route(name, signal),
+    },
+    pool: { take: () => null },
+    nodes: { snapshot: () => [] },
     fleet: {
       async acquire(_, signal, ask) {
         const waiting = admission.wait(signal, ask);

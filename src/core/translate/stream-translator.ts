@@ -13,10 +13,12 @@ export interface AnswerWriter {
 /** Whatever fails, reader, writer or caller: one error, and nothing after it; nothing after a good end either. */
 export function createTranslator(reader: AnswerReader, writer: AnswerWriter): StreamTranslator {
   let ended = false;
+  let failure: SynapticError | null = null;
 
   const fail = (error: SynapticError): string => {
     if (ended) return "";
     ended = true;
+    failure = error;
     return writer.error(error);
   };
 
@@ -34,5 +36,6 @@ export function createTranslator(reader: AnswerReader, writer: AnswerWriter): St
     end: () => (ended ? "" : reader.end().map(take).join("")),
     fail,
     keepAlive: () => (ended ? "" : writer.keepAlive()),
+    failure: () => failure,
   };
 }

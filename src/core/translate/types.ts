@@ -16,4 +16,6 @@ export interface StreamTranslator {
   fail(error: SynapticError): string;
   /** Keeps the client waiting without meaning anything. */
   keepAlive(): string;
+  /** What the client's stream ended with, of whoever's fault; null while it goes on, and after a good end. */
+  failure(): SynapticError | null;
 }

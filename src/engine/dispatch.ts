@@ -1,0 +1,90 @@
+/** Decides for each request where it runs: gathers what is known of nodes, catalogue and coordinators, and asks `core/route`. */
+import { settingsFor } from "../core/config-models.ts";
+import type { Config } from "../core/config-types.ts";
+import { SynapticError } from "../core/errors.ts";
+import { type PoolOption, type Routed, routeRequest, type ShardOption } from "../core/route.ts";
+import type { BackendSnapshot } from "../core/snapshot.ts";
+import type { Catalog } from "./catalog.ts";
+import type { CatalogEntry } from "./catalog-entry.ts";
+import type { Fleet } from "./fleet.ts";
+import type { Pool } from "./pool.ts";
+
+export interface DispatchParts {
+  readonly config: Config;
+  readonly catalog: Pick<Catalog, "find">;
+  readonly fleet: Pick<Fleet, "planAsSeen" | "reason" | "snapshot">;
+  readonly pool: Pick<Pool, "options">;
+  readonly backends: () => readonly BackendSnapshot[];
+}
+
+export interface Dispatched extends Routed {
+  /** The model's file as the head node knows it; null when it is on nodes alone. */
+  readonly entry: CatalogEntry | null;
+  /** Tokens of context that its owner set; null where that is left to defaults. */
+  readonly contextSize: number | null;
+}
+
+export class Dispatch {
+  readonly #parts: DispatchParts;
+
+  constructor(parts: DispatchParts) {
+    this.#parts = parts;
+  }
+
+  /** Where a request for this model runs now. @throws SynapticError `model_not_found` or `model_unreadable` when nobody has it. */
+  async route(model: string, signal: AbortSignal): Promise<Dispatched> {
+    return await this.#decide(model, signal, false);
+  }
+
+  /** The same, with every alternative looked at. */
+  async explain(model: string, signal: AbortSignal): Promise<Dispatched> {
+    return await this.#decide(model, signal, true);
+  }
+
+  async #decide(model: string, signal: AbortSignal, thorough: boolean): Promise<Dispatched> {
+    const { config, pool, backends } = this.#parts;
+    const nodes = pool.options(model, backends());
+    const entry = await this.#find(model, nodes);
+    const settings = settingsFor(config, entry?.settingsId ?? model);
+    const input = {
+      ...{ model, nodes, pool: config.pool, sharding: config.sharding },
+      wish: settings.route,
+      shard: entry && (await this.#shardOf(entry, nodes, signal, thorough)),
+    };
+    return { ...routeRequest(input), entry, contextSize: settings.contextSize };
+  }
+
+  /** What is wrong with the head node's file does not matter where a node has the model. */
+  async #find(model: string, nodes: readonly PoolOption[]): Promise<CatalogEntry | null> {
+    try {
+      return await this.#parts.catalog.find(model);
+    } catch (error) {
+      const isKnown = error instanceof SynapticError && /^model_/.test(error.code);
+      if (nodes.length > 0 && isKnown) return null;
+      throw error;
+    }
+  }
+
+  /** A plan is made only where it decides something: that takes milliseconds, and most requests need none. */
+  async #shardOf(
+    entry: CatalogEntry,
+    nodes: readonly PoolOption[],
+    signal: AbortSignal,
+    thorough: boolean,
+  ): Promise<ShardOption> {
+    const { fleet } = this.#parts;
+    const isReady = fleet.snapshot().some(({ model, state }) => model === entry.id && state === "ready");
+    if (isReady) return { tag: "ready", where: fleet.reason(entry.id) };
+    const decides = nodes.length > 0 && nodes.every(({ fit }) => fit !== "fast");
+    if (!thorough && !decides) return { tag: "loadable", where: fleet.reason(entry.id) };
+    try {
+      const { result } = await fleet.planAsSeen(entry, signal);
+      if (result.ok) return { tag: "loadable", where: result.plan.reasons[0] ?? "it fits" };
+      const { code, message, hint } = result.refusal;
+      return { tag: "refused", error: new SynapticError(code, message, { hint }) };
+    } catch (error) {
+      if (signal.aborted || !(error instanceof SynapticError)) throw error;
+      return { tag: "refused", error };
+    }
+  }
+}
