@@ -59,12 +59,11 @@ test("`check` says which nodes answer, and fails when one does not", async () =>
   expect(JSON.parse(json.stdout).nodes).toMatchObject([{ url: node.url, state: "up" }]);
 });
 
-test("a model that only a node has is listed with the remedy, and a request for it says so", async () => {
+test("a model that only a node has runs there, and is listed with what sharding it would need", async () => {
   const response = await synaptic.post("/v1/completions", { model: "far:8B", prompt: "Hi" });
-  expect(response.status).toBe(404);
-  expect(await response.json()).toMatchObject({
-    error: { code: "model_not_found", message: expect.stringContaining(`Far:8b is on ${node.url} only: `) },
-  });
+  expect(response.headers.get("x-synaptic-route")).toBe("pool");
+  expect(response.headers.get("x-synaptic-reason")).toContain(`${node.url}: the one node with it`);
+  expect(await response.json()).toMatchObject({ model: "far:8B", choices: [{ text: "All is well ✓" }] });
   const runs = [[...synaptic.portFlag], ["--port", "0"]];
   for (const flags of runs) {
     const { stdout } = await lab.run(["models", ...flags], { config });

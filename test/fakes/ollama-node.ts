@@ -1,6 +1,7 @@
 /** An Ollama as far as it is watched: version, models, loaded ones, and unloading. Each behaviour names the fact it copies. */
 import { z } from "zod";
 import { listen } from "../../src/io/http-server.ts";
+import { type SpeechOptions, speak } from "./ollama-speech.ts";
 
 export interface FakeModel {
   /** With its tag, as `/api/tags` shows it. */
@@ -32,6 +33,12 @@ export interface FakeOllamaNode {
   /** A request to a loaded model begins, and what it returns ends it. */
   request(name: string): () => void;
   loaded(): readonly string[];
+  /** Parsed bodies of requests for answers, the first one first. */
+  readonly bodies: unknown[];
+  /** What it says to whatever it is asked. */
+  pieces: readonly string[];
+  /** How it says it. */
+  manner: Pick<SpeechOptions, "before" | "withoutEnd">;
   /** Answers in place of what is copied here; null for none. */
   fault: ((path: string, request: Request) => Response | Promise<Response> | null) | null;
   stop(): Promise<void>;
@@ -39,9 +46,11 @@ export interface FakeOllamaNode {
 
 const DEFAULT_KEEP_ALIVE_MS = 5 * 60_000;
 
-const generateSchema = z.object({
+const askedSchema = z.object({
   model: z.string(),
   prompt: z.string().optional(),
+  messages: z.array(z.unknown()).optional(),
+  stream: z.boolean().optional(),
   keep_alive: z.union([z.number(), z.string()]).optional(),
 });
 
@@ -60,29 +69,33 @@ export function startOllamaNode(models: readonly FakeModel[] = []): FakeOllamaNo
     if (route === "GET /api/version") return Response.json({ version: "0.33.0" });
     if (route === "GET /api/tags") return Response.json({ models: node.models.map(tagOf) });
     if (route === "GET /api/ps") return Response.json({ models: [...loaded.values()].map(psOf) });
-    if (route === "POST /api/generate") return generate(await request.json());
+    if (route === "POST /api/generate") return generate(await request.json(), "generate");
+    if (route === "POST /api/chat") return generate(await request.json(), "chat");
     // clients.md 3a: `GET /` -> "Ollama is running".
     if (route === "GET /") return new Response("Ollama is running");
     return new Response("404 page not found", { status: 404 });
   }
 
-  function generate(body: unknown): Response {
-    const parsed = generateSchema.safeParse(body);
+  function generate(body: unknown, kind: "chat" | "generate"): Response {
+    node.bodies.push(body);
+    const parsed = askedSchema.safeParse(body);
     if (!parsed.success) return Response.json({ error: "missing request body" }, { status: 400 });
-    const { model, prompt = "", keep_alive } = parsed.data;
+    const { model, prompt = "", messages = [], stream = true, keep_alive } = parsed.data;
     // clients.md 2: unknown model on /api is 404 `{"error":"model 'x' not found"}`.
     if (!node.models.some(({ name }) => name === model)) {
       return Response.json({ error: `model '${model}' not found` }, { status: 404 });
     }
-    // clients.md 3a: an empty prompt with `keep_alive: 0` answers `done_reason: "unload"`.
-    if (prompt !== "" || keep_alive !== 0) return Response.json({ error: "not copied" }, { status: 500 });
-    expire(model);
+    // clients.md 3a: an empty prompt loads, and with `keep_alive: 0` it unloads, each with its `done_reason`.
+    if (prompt !== "" || messages.length > 0)
+      return speak({ model, kind, stream, pieces: node.pieces, ...node.manner });
+    if (keep_alive !== 0) node.load(model);
+    else expire(model);
     return Response.json({
       model,
       created_at: new Date().toISOString(),
       response: "",
       done: true,
-      done_reason: "unload",
+      done_reason: keep_alive === 0 ? "unload" : "load",
     });
   }
 
@@ -99,6 +112,9 @@ export function startOllamaNode(models: readonly FakeModel[] = []): FakeOllamaNo
     port: Number(new URL(listener.url).port),
     asked,
     models: [...models],
+    bodies: [],
+    pieces: ["All", " is", " well", " ✓"],
+    manner: {},
     fault: null,
     load(name, { vramBytes = 0, keepAliveMs = DEFAULT_KEEP_ALIVE_MS } = {}) {
       const model = node.models.find((each) => each.name === name);
