@@ -127,7 +127,6 @@ test("two hundred requests in a thrashing order are all answered, with a load fo
   expect(answers).toHaveLength(200);
   expect(answers.filter((text) => text === "" || !RECITATION.startsWith(text))).toEqual([]);
   const loads = synaptic.stderr().match(/loading \w+ .*layers/g) ?? [];
-  console.log("loads", loads.length);
   expect(loads.length).toBeLessThan(60);
   expect(synaptic.stderr()).not.toMatch(/ERROR|failed/i);
   await end(synaptic);
