@@ -13,7 +13,7 @@ export interface Viewed {
   /** When it was last wanted while it was not ready, or left `ready`. */
   readonly queuedSince: number;
   readonly now: number;
-  readonly admission: Admission;
+  readonly admission: Pick<Admission, "busy" | "waiting" | "load" | "lastUsed">;
   readonly pinned: boolean;
   /** How long it may be idle, in ms; `Infinity` for ever. */
   readonly keepMs: number;

@@ -54,6 +54,8 @@ describe("a turn", () => {
     expect(decide(2, ...models)).toMatchObject({ turn: null, leave: [], lookAt: NOW + 9_000 });
     expect(decide(2, queued("b2", 11_000), busy("a", 5_000))).toMatchObject({ leave: [], lookAt: NOW + 25_000 });
     expect(decide(3, ...models).turn).toBe("b2");
+    // What it cannot use anyway is free for others.
+    expect(decide(3, queued("b2", 11_000), queued("c", 1_000), busy("a2", 5_000)).turn).toBe("c");
     // Before, it may: what is free serves nobody meanwhile.
     expect(decide(2, queued("b2", 9_000), queued("c", 1_000), busy("a", 5_000)).turn).toBe("c");
   });

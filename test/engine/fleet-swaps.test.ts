@@ -63,6 +63,39 @@ describe("a model in use", () => {
     held.release();
   });
 
+  test("makes room by the owner's own rules", async () => {
+    const swap = { longestWaitMs: 1_000, leastResidencyMs: 2_000 };
+    const { fleet, clock, use, states } = await setUp({ own: { ...ALL, swap } });
+    await use("a");
+    const held = await fleet.acquire(entry("a"), NEVER);
+    const b = fleet.acquire(entry("b"), NEVER);
+    await clock.advance(1_500);
+    expect(states().a).toBe("ready");
+    await clock.advance(600);
+    expect(states().a).toBe("draining");
+    held.release();
+    await advanceUntil(clock, b);
+  });
+
+  test("makes room for a large model that small ones would keep out", async () => {
+    const { fleet, clock, use, states } = await setUp({ models: { large: modelOf({ layers: 180 }) } });
+    await use("a");
+    await use("b");
+    const held = await Promise.all(["a", "b"].map((id) => fleet.acquire(entry(id), NEVER)));
+    const large = fleet.acquire(entry("large"), NEVER);
+    await clock.advance(15_000);
+    // A backend is free, but has been waited for too long.
+    const c = fleet.acquire(entry("c"), NEVER);
+    await clock.advance(1_000);
+    expect(states()).toMatchObject({ large: "starting", c: "starting" });
+    await clock.advance(15_000);
+    expect(states()).toMatchObject({ a: "draining", b: "draining" });
+    for (const grant of held) grant.release();
+    (await advanceUntil(clock, large)).release();
+    expect(states()).toMatchObject({ a: "idle", b: "idle", large: "ready", c: "starting" });
+    (await advanceUntil(clock, c)).release();
+  });
+
   test("ends for the one that has waited longest of several; all are served in turn", async () => {
     const { fleet, clock, use, llama, states } = await setUp({ own: ALL });
     await use("a");
@@ -123,6 +156,20 @@ test("models whose backends are disjoint load at the same time", async () => {
   expect([llama.children.length, new Set(leases()).size]).toEqual([3, 3]);
   for (const child of llama.children) loadAsPlanned(child);
   await advanceUntil(clock, Promise.all(grants));
+});
+
+test("a backend that was given back and has not answered yet is not taken for lost: nobody else is ended", async () => {
+  const { fleet, clock, rpc, use, states } = await setUp();
+  for (const id of ["a", "b", "c"]) await use(id);
+  await clock.advance(1_000);
+  const d = fleet.acquire(entry("d"), NEVER);
+  rpc.set("10.0.0.1:50052", "hang");
+  await clock.advance(1_000);
+  expect(states()).toEqual({ a: "idle", b: "ready", c: "ready", d: "starting" });
+  rpc.set("10.0.0.1:50052", upResult("10.0.0.1:50052"));
+  rpc.settle("10.0.0.1:50052", upResult("10.0.0.1:50052"));
+  await advanceUntil(clock, d);
+  expect(states()).toEqual({ a: "idle", b: "ready", c: "ready", d: "ready" });
 });
 
 describe("a backend that comes up", () => {
