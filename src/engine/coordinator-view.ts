@@ -13,7 +13,7 @@ export interface Viewed {
   /** When it was last wanted while it was not ready, or left `ready`. */
   readonly queuedSince: number;
   readonly now: number;
-  readonly admission: Pick<Admission, "busy" | "waiting" | "load" | "lastUsed">;
+  readonly admission: Pick<Admission, "busy" | "waiting" | "oldestMs" | "lastUsed" | "load">;
   readonly pinned: boolean;
   /** How long it may be idle, in ms; `Infinity` for ever. */
   readonly keepMs: number;

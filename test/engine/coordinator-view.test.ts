@@ -8,8 +8,9 @@ function viewed(more: Partial<Viewed>, { busy = 0, waiting = 0, oldestMs = 0 } =
   const admission = {
     busy: () => busy,
     waiting: () => waiting,
+    oldestMs: () => (waiting > 0 ? oldestMs : null),
     lastUsed: () => NOW - 5_000,
-    load: () => ({ slots: { total: 0, busy }, queue: { length: waiting, oldestMs: waiting > 0 ? oldestMs : null } }),
+    load: () => ({ slots: { total: 0, busy }, queue: { length: waiting, oldestMs: null } }),
   };
   const state = { tag: "ready", launch: 1, since: NOW - 9_000, failures: 0 } as const;
   return {

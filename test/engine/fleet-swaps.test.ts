@@ -63,6 +63,23 @@ describe("a model in use", () => {
     held.release();
   });
 
+  test("keeps those who wait for a slot of it: they come after the one that it made room for, however old", async () => {
+    const { fleet, clock, use, states } = await setUp({ own: { ...ALL, parallel: 1 } });
+    await use("a");
+    const held = await fleet.acquire(entry("a"), NEVER);
+    const older = fleet.acquire(entry("a"), NEVER);
+    await clock.advance(1_000);
+    const b = fleet.acquire(entry("b"), NEVER);
+    await clock.advance(31_000);
+    expect(states()).toEqual({ a: "draining", b: "starting" });
+    held.release();
+    const got = await advanceUntil(clock, b);
+    expect(states()).toEqual({ a: "starting", b: "ready" });
+    got.release();
+    (await advanceUntil(clock, older)).release();
+    expect(states()).toEqual({ a: "ready", b: "idle" });
+  });
+
   test("makes room by the owner's own rules", async () => {
     const swap = { longestWaitMs: 1_000, leastResidencyMs: 2_000 };
     const { fleet, clock, use, states } = await setUp({ own: { ...ALL, swap } });
