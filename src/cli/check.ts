@@ -63,7 +63,10 @@ function configRows(config: Config): readonly Row[] {
     plain("contextSize", config.contextSize ?? "min(trained, 32768)"),
     plain("parallel", config.parallel),
     plain("kvType", config.kvType),
-    plain("preload", config.preload ?? "none"),
+    plain("preload", config.preload.join(", ") || "none"),
+    ["keepAlive", describeKeepAlive(config.keepAliveMs), from("keepAlive")],
+    ["swap.longestWait", formatDuration(config.swap.longestWaitMs), from("swap.longestWaitMs")],
+    ["swap.leastResidency", formatDuration(config.swap.leastResidencyMs), from("swap.leastResidencyMs")],
     ...listRows("llamaServer", { items: config.llamaServer, none: "found by searching", source: from("llamaServer") }),
     ...listRows("models.dirs", { items: config.models.dirs, none: "none", source: from("models.dirs") }),
     ...listRows("models.files", {
@@ -101,6 +104,10 @@ function configRows(config: Config): readonly Row[] {
     ["apiKey", config.apiKey === null ? "none" : "set, not shown", from("apiKey")],
     plain("insecure", config.insecure),
   ];
+}
+
+function describeKeepAlive(ms: number): string {
+  return ms === Number.POSITIVE_INFINITY ? "for ever" : formatDuration(ms);
 }
 
 interface ListedValue {

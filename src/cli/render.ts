@@ -149,20 +149,32 @@ function queueCell({ length, estimateMs }: QueueSnapshot): Cell {
 
 function renderCoordinators(coordinators: readonly CoordinatorSnapshot[]): string {
   if (coordinators.length === 0) return "No model is loaded; a request loads it\n";
-  const rows = coordinators.map((coordinator) => [
-    coordinator.model,
-    stateCell(coordinator),
-    `${coordinator.slots.busy}/${coordinator.slots.total}`,
-    queueCell(coordinator.queue),
-    coordinator.tokensPerSecond === null ? "-" : coordinator.tokensPerSecond.toFixed(1),
-    coordinator.proof?.proven ? "proven" : "-",
-    coordinator.lastFailure ?? "",
-  ]);
-  return table(["MODEL", "STATE", "SLOTS", "QUEUE", "TOKENS/S", "SHARDING", "LAST FAILURE"], rows);
+  const rows = coordinators.map((coordinator) => {
+    const { model, slots, queue, tokensPerSecond, proof, lastFailure } = coordinator;
+    return [
+      model,
+      stateCell(coordinator),
+      `${slots.busy}/${slots.total}`,
+      queueCell(queue),
+      tokensPerSecond === null ? "-" : tokensPerSecond.toFixed(1),
+      proof?.proven ? "proven" : "-",
+      describeStay(coordinator),
+      lastFailure ?? "",
+    ];
+  });
+  return table(["MODEL", "STATE", "SLOTS", "QUEUE", "TOKENS/S", "SHARDING", "STAYS", "LAST FAILURE"], rows);
+}
+
+/** Without the date: who looks wants to know how soon. */
+function describeStay({ pinned, keepUntil }: CoordinatorSnapshot): string {
+  if (pinned) return "pinned";
+  return keepUntil === null ? "-" : `until ${keepUntil.slice(11, 19)} UTC`;
 }
 
 /** `starting 61 %, 12.0 s left`. */
-function stateCell({ state, progress, etaMs }: CoordinatorSnapshot): string {
+function stateCell({ state, phase, progress, etaMs, drainingFor }: CoordinatorSnapshot): string {
+  if (phase === "queued") return "waits for room";
+  if (drainingFor !== null) return `${state} for ${drainingFor}`;
   const done = progress === null ? "" : ` ${Math.round(progress * 100)} %`;
   return `${state}${done}${etaMs === null ? "" : `, ${formatDuration(etaMs)} left`}`;
 }

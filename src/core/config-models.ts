@@ -3,6 +3,7 @@ import { describeFound, formatPath, NOT_SHOWN } from "./config-problems.ts";
 import type { SynapticFile } from "./config-schema-own.ts";
 import { type ConfigInput, choose, fileCandidate, type Ledger } from "./config-sources.ts";
 import type { Config, ModelSettings, ModelsConfig, SamplingConfig } from "./config-types.ts";
+import { readKeepAlive } from "./keep-alive.ts";
 import { isModelId } from "./model-id.ts";
 import { ownedFlag, ownedVariable } from "./owned-flags.ts";
 import { SAMPLING, type SamplingKey } from "./sampling.ts";
@@ -122,8 +123,11 @@ function checkAliases(ledger: Ledger, file: ModelsFile): void {
 }
 
 function pickSettings(one: SettingsFile, folders: Folders): ModelSettings {
-  const { args, env, contextSize, parallel, kvType, aliases, preload, route, mmproj, draft, sampling } = one;
+  const { args, env, contextSize, parallel, kvType, aliases, preload, pin, route, mmproj, draft, sampling } = one;
+  const keepAliveMs = readKeepAlive(one.keepAlive);
   return {
+    ...(keepAliveMs === null ? {} : { keepAliveMs }),
+    ...(pin === undefined ? {} : { pin }),
     ...(args === undefined ? {} : { args }),
     ...(env === undefined ? {} : { env }),
     ...(contextSize === undefined ? {} : { contextSize }),
@@ -170,5 +174,7 @@ export function settingsFor(config: Config, id: string): RunSettings {
     draft: own?.draft ?? null,
     route: own?.route ?? null,
     sampling: own?.sampling ?? {},
+    keepAliveMs: own?.keepAliveMs ?? config.keepAliveMs,
+    pin: own?.pin ?? false,
   };
 }

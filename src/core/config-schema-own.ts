@@ -1,5 +1,6 @@
 /** Our own part of the configuration file, the key `synaptic`, as a schema. Pure. */
 import { z } from "zod";
+import { keepAliveSchema, swapSchema } from "./config-schema-leaving.ts";
 import { ollamaSchema, samplingSchema } from "./config-schema-ollama.ts";
 import { limitsSchema, queueSchema } from "./config-schema-queue.ts";
 import {
@@ -17,7 +18,7 @@ const LATER = "Known, not used yet in this version of synaptic.";
 /** Keys of the design that this version accepts without effect, by the place they stand at. */
 export const LATER_KEYS = {
   backend: ["mac"],
-  settings: ["keepAlive", "pin", "fallback"],
+  settings: ["fallback"],
 } as const;
 
 /** Keys that are known by name only: whatever stands there is accepted. */
@@ -104,6 +105,12 @@ const settingsSchema = z
         .enum(["pool", "shard"], { error: '"pool" or "shard"' })
         .optional()
         .describe("Where it runs, whatever fits where: on a node of the pool, or on the shards."),
+      keepAlive: keepAliveSchema
+        .optional()
+        .describe("How long this model stays loaded unused; without it what synaptic.keepAlive says."),
+      pin: flagSchema
+        .optional()
+        .describe("Once loaded it stays: neither a lack of use nor another model's need of room ends it."),
       preload: flagSchema.optional().describe("Load it at the start, before the first request."),
       mmproj: pathSchema.optional().describe("Projector (.gguf) for images or sound; it stays on the head node."),
       draft: pathSchema.optional().describe("Small model (.gguf) that drafts for this one; it stays on the head node."),
@@ -205,6 +212,12 @@ export const synapticSchema = z
         ),
       queue: queueSchema.optional(),
       limits: limitsSchema.optional(),
+      keepAlive: keepAliveSchema
+        .optional()
+        .describe(
+          'How long models stay loaded unused: "10m", seconds, 0 ends them as soon as they are idle; for ever when left out.',
+        ),
+      swap: swapSchema.optional(),
       ollama: ollamaSchema.optional(),
     },
     { error: "an object" },

@@ -58,6 +58,9 @@ export interface ModelSettings {
   /** Absolute path of a draft model. */
   readonly draft?: string;
   readonly sampling?: SamplingConfig;
+  /** Of an idle one; `Infinity` for ever. */
+  readonly keepAliveMs?: number;
+  readonly pin?: boolean;
 }
 
 export interface ModelsConfig {
@@ -102,8 +105,11 @@ export interface Config {
   readonly pool: boolean;
   /** Those to use: excluded ones are left out. */
   readonly backends: readonly ConfigBackend[];
-  /** The model to load at the start. */
-  readonly preload: string | null;
+  /** The models to load at the start, in this order. */
+  readonly preload: readonly string[];
+  /** How long an idle model stays loaded; `Infinity` for ever. */
+  readonly keepAliveMs: number;
+  readonly swap: { readonly longestWaitMs: number; readonly leastResidencyMs: number };
   /** Longest silence of an upstream between data events. */
   readonly silenceMs: number;
   /** Absolute paths of llama-server builds, best first; empty when the finder searches. */

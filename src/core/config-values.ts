@@ -12,7 +12,7 @@ import {
   type Ledger,
   textCandidate,
 } from "./config-sources.ts";
-import type { Config, ConfigKey, ModelsConfig, ProbeConfig } from "./config-types.ts";
+import type { Config, ConfigKey, ProbeConfig } from "./config-types.ts";
 import { listenHostSchema } from "./config-words.ts";
 
 /** What every resolver reads: the input and the file's own part, already held to the schema. */
@@ -182,32 +182,6 @@ export function resolveApiKey(ledger: Ledger, { input }: ValueContext): string |
   return choose<string | null>(ledger, {
     name: "apiKey",
     from: [{ source: API_KEY, read: () => text }],
-    fallback: null,
-  });
-}
-
-/** The model to load at the start: the one whose settings say so, else SynapticLlamas' `model` unless its settings say no. */
-export function resolvePreload(ledger: Ledger, { input, file }: ValueContext, models: ModelsConfig): string | null {
-  const wanted = Object.entries(models.settings).filter(([, settings]) => settings.preload);
-  const [first, second] = wanted.map(([id]) => id);
-  const key = formatPath(["synaptic", "models", "settings", second ?? first ?? "", "preload"]);
-  if (second !== undefined) {
-    const hint = "this version of synaptic keeps one model loaded at a time";
-    ledger.problems.push({
-      source: null,
-      key,
-      expected: "true for one model at most",
-      found: `true for ${first} too`,
-      hint,
-    });
-  }
-  const refused = file.model ? models.settings[file.model]?.preload === false : false;
-  return choose<string | null>(ledger, {
-    name: "preload",
-    from: [
-      { source: input.file ? `${input.file.path}: ${key}` : "", read: () => first },
-      fileCandidate(input, ["model"], refused ? null : file.model),
-    ],
     fallback: null,
   });
 }

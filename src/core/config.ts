@@ -1,6 +1,7 @@
 /** The configuration: file, flags, environment and side files to one frozen Config, or to all that is wrong. Pure. */
 import type { z } from "zod";
 import { resolveBackends } from "./config-backends.ts";
+import { resolveLeaving, resolvePreload } from "./config-leaving.ts";
 import { findDummies, legacyWarnings, resolveSwitches } from "./config-legacy.ts";
 import { resolveModels } from "./config-models.ts";
 import { resolveNodes } from "./config-nodes.ts";
@@ -18,7 +19,6 @@ import {
   resolveModelsDir,
   resolvePlacement,
   resolvePlain,
-  resolvePreload,
   resolveProbe,
   resolveUnloadIdle,
   type ValueContext,
@@ -107,6 +107,7 @@ function gather(ledger: Ledger, { input, file, dummies }: GatherContext): Gather
     ...resolvePlain(ledger, context),
     queue: resolveQueue(ledger, context),
     limits: resolveLimits(ledger, context),
+    ...resolveLeaving(ledger, context),
     keys: resolveKeys(ledger, context),
     apiKey: resolveApiKey(ledger, context),
   };

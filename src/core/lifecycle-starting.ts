@@ -1,4 +1,4 @@
-/** The `starting` state of a coordinator's life: planning, greeting, loading, checking, and every way to fail. Pure. */
+/** The `starting` state of a coordinator's life: queued, planning, greeting, loading, checking, and every way to fail. Pure. */
 import { SynapticError } from "./errors.ts";
 import type { After, Effect, In, Lifecycle, LifecycleEvent, Limits, Phase, Step } from "./lifecycle-types.ts";
 import type { Cause } from "./llama-failure.ts";
@@ -9,10 +9,10 @@ export const UNLOADED = new SynapticError(
   "Cannot serve the request: the model was unloaded while it loaded",
 );
 
-/** The next launch: it waits for a plan first. */
+/** The next launch: it waits for its turn first. */
 export function begin(launch: number, attempt: number, failures: number, now: number, limits: Limits): Step {
-  const deadline = now + limits.planMs;
-  return [{ tag: "starting", launch: launch + 1, phase: "planning", deadline, attempt, failures }, [{ tag: "plan" }]];
+  const deadline = now + limits.queueMs;
+  return [{ tag: "starting", launch: launch + 1, phase: "queued", deadline, attempt, failures }, []];
 }
 
 /** Failed, with a back-off that doubles with each failure in a row. */
@@ -23,6 +23,14 @@ export function fail(launch: number, cause: SynapticError, failures: number, now
 
 export function whenStarting(state: In<"starting">, event: LifecycleEvent, now: number, limits: Limits): Step {
   switch (event.tag) {
+    case "turn":
+      if (state.phase !== "queued") return [state, []];
+      return [{ ...state, phase: "planning", deadline: now + limits.planMs }, [{ tag: "plan" }]];
+    case "crowded":
+      if (state.phase !== "planning") return [state, []];
+      return [begin(state.launch, state.attempt, state.failures, now, limits)[0], [{ tag: "release" }]];
+    case "unwanted":
+      return state.phase === "queued" ? [{ tag: "idle", launch: state.launch }, []] : [state, []];
     case "planned":
       if (state.phase !== "planning") return [state, []];
       return [{ ...state, phase: "greeting", deadline: now + limits.greetMs }, [{ tag: "spawn" }]];
@@ -50,11 +58,14 @@ export function whenStarting(state: In<"starting">, event: LifecycleEvent, now: 
       return stopStarting(state, "closed", CLOSED, now, limits);
     case "wanted":
     case "drained":
+    case "yield":
+    case "stay":
       return [state, []];
   }
 }
 
 const WAITED: Readonly<Record<Phase, string>> = {
+  queued: "its turn did not come in time, as other models were in use",
   planning: "the backends could not be probed and leased in time",
   greeting: "llama-server printed nothing: a backend accepts connections but does not answer",
   loading: "the load did not end in time",
@@ -77,7 +88,7 @@ function stopStarting(
   mayRetry = false,
 ): Step {
   const { launch, failures } = state;
-  if (state.phase === "planning") {
+  if (state.phase === "queued" || state.phase === "planning") {
     const next: Lifecycle = after === "failed" ? fail(launch, cause, failures, now, limits) : { tag: after, launch };
     return [next, [{ tag: "release" }, { tag: "reject", error: cause }]];
   }

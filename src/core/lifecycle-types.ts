@@ -2,8 +2,9 @@
 import type { SynapticError } from "./errors.ts";
 import type { Cause } from "./llama-failure.ts";
 
-/** What `starting` waits for: a plan and leases, the first word of the child, its load, the check of what it loaded. */
-export type Phase = "planning" | "greeting" | "loading" | "checking";
+/** What `starting` waits for: its turn, as others may be in the way; a plan and leases; the first word of the child; its
+ *  load; the check of what it loaded. */
+export type Phase = "queued" | "planning" | "greeting" | "loading" | "checking";
 
 /** Where a stop leads to. */
 export type After = "idle" | "failed" | "closed";
@@ -20,7 +21,16 @@ export type Lifecycle =
       readonly failures: number;
     }
   | { readonly tag: "ready"; readonly launch: number; readonly since: number; readonly failures: number }
-  | { readonly tag: "draining"; readonly launch: number; readonly deadline: number; readonly after: "idle" | "closed" }
+  | {
+      readonly tag: "draining";
+      readonly launch: number;
+      readonly deadline: number;
+      readonly after: "idle" | "closed";
+      /** The model that it makes room for; null when its owner unloads it, which a new request calls off. */
+      readonly to: string | null;
+      /** Somebody waits for its next launch. */
+      readonly wanted: boolean;
+    }
   | {
       readonly tag: "stopping";
       readonly launch: number;
@@ -43,6 +53,12 @@ export type Lifecycle =
 
 export type LifecycleEvent =
   | { readonly tag: "wanted" }
+  /** Nobody waits for it any more. */
+  | { readonly tag: "unwanted" }
+  /** It may be planned now. */
+  | { readonly tag: "turn" }
+  /** There is no room for it yet. */
+  | { readonly tag: "crowded"; readonly launch: number }
   | { readonly tag: "planned"; readonly launch: number }
   | { readonly tag: "refused"; readonly launch: number; readonly error: SynapticError }
   | { readonly tag: "greeted"; readonly launch: number; readonly loadMs: number }
@@ -51,6 +67,10 @@ export type LifecycleEvent =
   | { readonly tag: "exited"; readonly launch: number; readonly cause: Cause }
   | { readonly tag: "lost"; readonly launch: number; readonly error: SynapticError }
   | { readonly tag: "unload" }
+  /** Make room for another model. */
+  | { readonly tag: "yield"; readonly to: string }
+  /** The room is needed no longer. */
+  | { readonly tag: "stay" }
   | { readonly tag: "close" }
   | { readonly tag: "drained"; readonly launch: number }
   | { readonly tag: "tick" };
@@ -71,11 +91,16 @@ export type Effect =
 export type Step = readonly [Lifecycle, readonly Effect[]];
 
 export interface Limits {
+  /** For its turn: longer than a few models in a row are answering for. */
+  readonly queueMs: number;
   readonly planMs: number;
   /** Until the first line: a backend that accepts and never answers keeps llama-server silent for good. */
   readonly greetMs: number;
   readonly checkMs: number;
+  /** Of an unload by its owner: running answers are cut then. */
   readonly drainMs: number;
+  /** To make room for another: answers are never cut for that, it goes on then and is asked again later. */
+  readonly yieldMs: number;
   readonly termMs: number;
   readonly killMs: number;
   readonly attempts: number;
@@ -86,10 +111,12 @@ export interface Limits {
 }
 
 export const LIMITS: Limits = {
+  queueMs: 600_000,
   planMs: 30_000,
   greetMs: 20_000,
   checkMs: 300_000,
   drainMs: 30_000,
+  yieldMs: 300_000,
   termMs: 3_000,
   killMs: 5_000,
   attempts: 3,

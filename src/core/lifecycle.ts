@@ -66,9 +66,11 @@ function whenReady(state: In<"ready">, event: LifecycleEvent, now: number, limit
         [{ tag: "terminate" }, { tag: "blame", cause: { error: event.error, endpoint: null, again: true } }],
       ];
     case "unload":
-      return [{ tag: "draining", launch, deadline: now + limits.drainMs, after: "idle" }, []];
+      return [drain(launch, "idle", now + limits.drainMs), []];
     case "close":
-      return [{ tag: "draining", launch, deadline: now + limits.drainMs, after: "closed" }, []];
+      return [drain(launch, "closed", now + limits.drainMs), []];
+    case "yield":
+      return [{ ...drain(launch, "idle", now + limits.yieldMs), to: event.to }, []];
     default:
       return [state, []];
   }
@@ -81,28 +83,40 @@ function crashed(state: In<"ready">, cause: SynapticError, now: number, limits: 
   return fail(state.launch, cause, state.failures, now, limits);
 }
 
-function stop(launch: number, after: "idle" | "closed", now: number, limits: Limits): Lifecycle {
+function drain(launch: number, after: "idle" | "closed", deadline: number): In<"draining"> {
+  return { tag: "draining", launch, deadline, after, to: null, wanted: false };
+}
+
+function stop(launch: number, after: "idle" | "closed", now: number, limits: Limits, wanted = false): Lifecycle {
   const deadline = now + limits.termMs;
-  return { tag: "stopping", launch, deadline, killed: false, after, cause: null, failures: 0, retry: null };
+  const retry = wanted ? 1 : null;
+  return { tag: "stopping", launch, deadline, killed: false, after, cause: null, failures: 0, retry };
 }
 
 function whenDraining(state: In<"draining">, event: LifecycleEvent, now: number, limits: Limits): Step {
-  const { launch, after } = state;
+  const { launch, after, to, wanted } = state;
+  const goOn: Step = [{ tag: "ready", launch, since: now, failures: 0 }, [{ tag: "grant" }]];
   switch (event.tag) {
     case "drained":
-      return [stop(launch, after, now, limits), [{ tag: "terminate" }]];
+    case "lost":
+      return [stop(launch, after, now, limits, wanted), [{ tag: "terminate" }]];
     case "tick":
       if (now < state.deadline) return [state, []];
-      return [stop(launch, after, now, limits), [{ tag: "terminate" }]];
+      return to === null ? [stop(launch, after, now, limits), [{ tag: "terminate" }]] : goOn;
     case "exited":
-      return settle({ launch, after, cause: null, failures: 0, retry: null }, now, limits);
-    case "lost":
-      return [stop(launch, after, now, limits), [{ tag: "terminate" }]];
+      return settle({ launch, after, cause: null, failures: 0, retry: wanted ? 1 : null }, now, limits);
     case "close":
-      return [{ ...state, after: "closed" }, []];
+      return [
+        drain(launch, "closed", Math.min(state.deadline, now + limits.drainMs)),
+        wanted ? [{ tag: "reject", error: CLOSED }] : [],
+      ];
     case "wanted":
       if (after === "closed") return [state, [{ tag: "reject", error: CLOSED }]];
-      return [{ tag: "ready", launch, since: now, failures: 0 }, [{ tag: "grant" }]];
+      return to === null ? goOn : [{ ...state, wanted: true }, []];
+    case "unwanted":
+      return [{ ...state, wanted: false }, []];
+    case "stay":
+      return to === null ? [state, []] : goOn;
     default:
       return [state, []];
   }
@@ -127,6 +141,9 @@ function whenStopping(state: In<"stopping">, event: LifecycleEvent, now: number,
       return [{ ...state, after: "closed", retry: null }, [{ tag: "reject", error: CLOSED }]];
     case "unload":
       return [{ ...state, retry: null }, [{ tag: "reject", error: UNLOADED }]];
+    case "unwanted":
+      // One that was to be tried again because it failed is, whoever waits.
+      return state.cause === null ? [{ ...state, retry: null }, []] : [state, []];
     case "wanted":
       // Whoever comes now waits for the next launch, which starts when this child is seen to be gone.
       if (state.after === "closed") return [state, [{ tag: "reject", error: CLOSED }]];

@@ -1,4 +1,5 @@
 /** The one read model: what `/synaptic/status`, the commands and the metrics render. Types only. */
+import type { Phase } from "./lifecycle-types.ts";
 import type { LoadedModel, NodeModel } from "./ollama-api.ts";
 import type { DeviceFacts, HeadFacts, LocalDevice, Plan } from "./plan-types.ts";
 import type { Proof } from "./proof.ts";
@@ -38,6 +39,14 @@ export interface CoordinatorSnapshot {
   readonly model: string;
   readonly state: "idle" | "starting" | "ready" | "draining" | "stopping" | "failed" | "closed";
   readonly since: string;
+  /** What `starting` waits for: `queued` is for room that others hold; null in every other state. */
+  readonly phase: Phase | null;
+  /** The model that it makes room for while it drains. */
+  readonly drainingFor: string | null;
+  /** Never ended to make room for another, nor when it is not used. */
+  readonly pinned: boolean;
+  /** ISO 8601, when it is ended if nobody uses it until then; null while it is in use, not ready, or kept for good. */
+  readonly keepUntil: string | null;
   readonly pid: number | null;
   /** 0..1 while starting, null otherwise or when unknown. */
   readonly progress: number | null;

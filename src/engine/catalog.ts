@@ -120,7 +120,9 @@ function namedEntries(config: Config) {
   for (const [id, path] of Object.entries(models.files)) {
     claim(named, fileEntry({ id, path }, { origin: { kind: "file", where: "synaptic.models.files" }, config }));
   }
-  const preloaded = preload && GGUF_PATH.test(preload) ? { id: idFor(preload, named), path: preload } : null;
+  // The only one that may be a path: settings are of models with names.
+  const path = preload.find((name) => GGUF_PATH.test(name) && !Object.hasOwn(models.settings, name));
+  const preloaded = path === undefined ? null : { id: idFor(path, named), path };
   if (preloaded) claim(named, fileEntry(preloaded, { origin: { kind: "file", where: "model" }, config }));
   return { named, preloaded };
 }

@@ -1,4 +1,4 @@
-/** All coordinators: plans a model on the backends that are free, leases them, and makes room when they are not. */
+/** All coordinators: plans models on the backends that are free, and leases them. Who goes first: `swapper.ts`. */
 import { coordinatorArgs } from "../core/argv.ts";
 import { settingsFor } from "../core/config-models.ts";
 import type { Config } from "../core/config-types.ts";
@@ -9,6 +9,7 @@ import { heldByPlans, withGivenBack } from "../core/plan-held.ts";
 import { planInput } from "../core/plan-input.ts";
 import type { LocalDevice, LocalShare, PlanInput, PlanResult } from "../core/plan-types.ts";
 import type { BackendSnapshot, CoordinatorSnapshot, EngineFacts } from "../core/snapshot.ts";
+import { SWAP_RULES } from "../core/swap-types.ts";
 import type { Ask } from "./admission.ts";
 import type { CatalogEntry } from "./catalog-entry.ts";
 import type { Prepared } from "./child.ts";
@@ -17,11 +18,10 @@ import type { KnownEngine } from "./known-engine.ts";
 import { createLoadHistory } from "./load-history.ts";
 import type { Monitor } from "./monitor.ts";
 import type { Ports } from "./ports.ts";
-import { type ReadWhole, readWhole } from "./side-files.ts";
+import { type InputSources, Room } from "./room.ts";
+import { readWhole } from "./side-files.ts";
 import { Supervisor } from "./supervisor.ts";
-
-/** Shorter than the deadline of planning (`LIMITS.planMs`), so that the refusal says why. */
-const ROOM_WAIT_MS = 20_000;
+import { Swapper } from "./swapper.ts";
 
 export interface Planned {
   readonly result: PlanResult;
@@ -41,18 +41,24 @@ export class Fleet {
   readonly #ports: Ports;
   readonly #options: FleetOptions;
   readonly #coordinators = new Map<string, Supervisor>();
-  /** As each model was last asked for. */
-  readonly #entries = new Map<string, CatalogEntry>();
-  /** One plan-and-lease at a time: two models must not count on the same memory. */
-  #turn: Promise<unknown> = Promise.resolve();
-  /** Resolves when a coordinator has nobody left to serve, or has given its backends back. */
-  #rest = Promise.withResolvers<void>();
+  readonly #room = new Room((entry, sources) => this.#input(entry, sources));
+  readonly #swapper: Swapper;
+  readonly #ignoreBackends: () => void;
   #closing = false;
   readonly #history = createLoadHistory();
 
   constructor(ports: Ports, options: FleetOptions) {
     this.#ports = ports;
     this.#options = options;
+    const { config, monitor } = options;
+    this.#swapper = new Swapper(ports, {
+      coordinators: this.#coordinators,
+      rules: { ...SWAP_RULES, ...config.swap },
+      fits: (models, without) => this.#room.fits(models, without),
+      isKnown: (model) => this.#room.isKnown(model),
+      isSettled: () => monitor.snapshot().every(({ state }) => state !== "unknown"),
+    });
+    this.#ignoreBackends = monitor.subscribe(() => this.#swapper.look());
   }
 
   /** Resolves when the model has a slot for the request; loads it first when it is not loaded. */
@@ -69,12 +75,17 @@ export class Fleet {
 
   /** The same, from what is known of the backends without asking them again. */
   async planAsSeen(entry: CatalogEntry, signal: AbortSignal): Promise<Planned> {
-    const engine = await this.#options.engine.use(signal);
-    const { facts, ...file } = await readWhole(this.#ports.models, entry, { config: this.#options.config, signal });
-    const givers = [entry.id, ...this.#idle(entry.id).map(([model]) => model)];
-    const result = planModel(this.#input(entry, { ...file, facts, engine, givers }));
-    const command = result.ok ? [engine.path, ...coordinatorArgs(result.plan, "PORT")] : [];
-    return { result, facts, engine, command };
+    return await this.#planWith(
+      entry,
+      this.#others(entry.id, (other) => other.isIdle() && !other.pinned),
+      signal,
+    );
+  }
+
+  /** Whether it could be loaded now without another one's going. */
+  async hasRoom(entry: CatalogEntry, signal: AbortSignal): Promise<boolean> {
+    await this.#options.monitor.refresh();
+    return (await this.#planWith(entry, [], signal)).result.ok;
   }
 
   /** Why a request for this model goes where it goes, in ASCII for a header. */
@@ -90,6 +101,12 @@ export class Fleet {
     return this.#coordinators.get(model)?.snapshot().progress ?? null;
   }
 
+  /** How long a model may be idle from now on, in ms, whatever the config says: 0 ends it with its last answer,
+   *  `Infinity` keeps it. Without effect on one that was never asked for, and on a pinned one. */
+  keep(model: string, ms: number): void {
+    this.#coordinators.get(model)?.keep(ms);
+  }
+
   async unload(model: string): Promise<void> {
     await this.#coordinators.get(model)?.unload();
   }
@@ -100,19 +117,32 @@ export class Fleet {
 
   async close(): Promise<void> {
     this.#closing = true;
+    this.#ignoreBackends();
+    this.#swapper.close();
     await Promise.all([...this.#coordinators.values()].map((coordinator) => coordinator.close()));
   }
 
+  async #planWith(entry: CatalogEntry, others: readonly string[], signal: AbortSignal): Promise<Planned> {
+    const engine = await this.#options.engine.use(signal);
+    const { facts, ...file } = await readWhole(this.#ports.models, entry, { config: this.#options.config, signal });
+    const givers = [entry.id, ...others];
+    const result = planModel(this.#input(entry, { ...file, facts, engine, givers }));
+    const command = result.ok ? [engine.path, ...coordinatorArgs(result.plan, "PORT")] : [];
+    return { result, facts, engine, command };
+  }
+
   #coordinator(entry: CatalogEntry): Supervisor {
-    // A tag may have got other files since: the next load takes them.
-    this.#entries.set(entry.id, entry);
+    this.#room.ask(entry);
     const existing = this.#coordinators.get(entry.id);
     if (existing) return existing;
+    const { keepAliveMs, pin } = settingsFor(this.#options.config, entry.settingsId);
     const created = new Supervisor(this.#ports, {
       model: entry.id,
       queue: this.#options.config.queue,
-      prepare: (signal) => this.#prepareOnceFree(this.#entries.get(entry.id) ?? entry, signal),
-      onRest: () => this.#rest.resolve(),
+      pinned: pin,
+      keepMs: keepAliveMs,
+      prepare: (signal) => this.#prepare(this.#room.latest(entry), signal),
+      onChange: () => this.#swapper.look(),
       history: this.#history,
       onFailure: ({ endpoint, error }) => {
         if (endpoint) this.#options.monitor.reportLost(endpoint, error.message);
@@ -122,32 +152,9 @@ export class Fleet {
     return created;
   }
 
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const mine = this.#turn.then(work, work);
-    this.#turn = mine.catch(() => {});
-    return mine;
-  }
-
-  /** Waits, for a while, until a model that is in the way comes to rest. The turn is left to others meanwhile. */
-  async #prepareOnceFree(entry: CatalogEntry, signal: AbortSignal): Promise<Prepared> {
-    const { clock } = this.#ports;
-    const until = clock.now() + ROOM_WAIT_MS;
-    for (;;) {
-      const rest = this.#rest;
-      const prepared = await this.#inTurn(() => this.#prepare(entry, signal));
-      if (!(prepared instanceof SynapticError)) return prepared;
-      const leftMs = until - clock.now();
-      if (leftMs <= 0) throw prepared;
-      const cancel = clock.after(leftMs, () => rest.resolve());
-      await rest.promise.finally(cancel);
-      if (rest === this.#rest) this.#rest = Promise.withResolvers();
-      signal.throwIfAborted();
-    }
-  }
-
-  /** Probes, plans on what is free, and ends idle models one by one, the longest unused first, until it fits. Returns an
-   *  error when it would fit if models in use were not there. */
-  async #prepare(entry: CatalogEntry, signal: AbortSignal): Promise<Prepared | SynapticError> {
+  /** Probes, plans on what is free, and leases; null when it has to wait for room. One model at a time has the turn for
+   *  this: two must not count on the same memory. */
+  async #prepare(entry: CatalogEntry, signal: AbortSignal): Promise<Prepared | null> {
     const { monitor, config } = this.#options;
     signal.throwIfAborted();
     if (!config.sharding) {
@@ -157,59 +164,40 @@ export class Fleet {
     }
     const engine = await this.#options.engine.use(signal);
     const { facts, ...file } = await readWhole(this.#ports.models, entry, { config, signal });
-    const planWith = (givers: readonly string[]) => planModel(this.#input(entry, { ...file, facts, engine, givers }));
-    for (;;) {
-      await monitor.refresh();
-      signal.throwIfAborted();
-      const result = planWith([]);
-      if (result.ok) {
-        const { plan } = result;
-        const lease = await monitor.lease(
-          plan.backends.map(({ endpoint }) => endpoint),
-          entry.id,
-        );
-        if (entry.notes.length > 0) this.#ports.log.info(`${entry.id}: ${entry.notes.join("; ")}`);
-        return { plan, facts, lease, enginePath: engine.path, env: settingsFor(config, entry.settingsId).env };
-      }
-      const idle = this.#idle(entry.id);
-      const [first] = idle;
-      // None is ended for a model that would not fit even then.
-      if (!first || !planWith(idle.map(([model]) => model)).ok) return this.#inUse(entry.id, planWith);
-      const [model, coordinator] = first;
-      this.#ports.log.info(`unloading ${model} to make room for ${entry.id}`);
-      await coordinator.unload();
+    const sources: InputSources = { ...file, facts, engine, givers: [] };
+    await monitor.refresh();
+    signal.throwIfAborted();
+    this.#room.learn(entry.id, sources);
+    const verdict = this.#swapper.verdict(entry.id);
+    if (verdict.tag === "hopeless") {
+      const givers = this.#others(entry.id, (other) => !other.pinned);
+      throw this.#room.refusal(entry, { ...sources, givers }, verdict.pinned);
     }
+    if (verdict.tag === "later") return null;
+    const result = planModel(this.#input(entry, sources));
+    if (!result.ok) return null;
+    const { plan } = result;
+    const lease = await monitor.lease(
+      plan.backends.map(({ endpoint }) => endpoint),
+      entry.id,
+    );
+    if (entry.notes.length > 0) this.#ports.log.info(`${entry.id}: ${entry.notes.join("; ")}`);
+    return { plan, facts, lease, enginePath: engine.path, env: settingsFor(config, entry.settingsId).env };
   }
 
-  /** Those that may be ended for `other`, the longest unused first. */
-  #idle(other: string): readonly (readonly [string, Supervisor])[] {
-    const idle = [...this.#coordinators].filter(([model, coordinator]) => model !== other && coordinator.isIdle());
-    return idle.sort(([, a], [, b]) => a.lastUsed() - b.lastUsed());
+  #others(model: string, wanted: (other: Supervisor) => boolean): readonly string[] {
+    return [...this.#coordinators].flatMap(([name, other]) => (name !== model && wanted(other) ? [name] : []));
   }
 
-  /** Which models are in the way. @throws SynapticError when it would not fit even without them. */
-  #inUse(model: string, planWith: (givers: readonly string[]) => PlanResult): SynapticError {
-    const others = [...this.#coordinators].filter(([name, other]) => name !== model && other.heldPlan());
-    const alone = planWith(others.map(([name]) => name));
-    if (!alone.ok) {
-      const { code, message, hint } = alone.refusal;
-      throw new SynapticError(code, message, { hint });
-    }
-    const busy = others.filter(([, other]) => !other.isIdle()).map(([name]) => name);
-    return new SynapticError("no_backends", `Cannot load ${model} now: ${busy.join(", ")} in use on its backends`, {
-      hint: "try again later",
-      retryAfterMs: 10_000,
-    });
-  }
-
-  #input(model: CatalogEntry, { givers, engine, args = [], ...sources }: InputSources): PlanInput {
+  #input(model: CatalogEntry, { givers, beside = [], engine, args = [], ...sources }: InputSources): PlanInput {
     const { config, monitor } = this.#options;
-    const isUsable = ({ state, lease }: BackendSnapshot) =>
-      state === "up" || (state === "leased" && lease !== null && givers.includes(lease));
+    const taken = new Set(beside.flatMap(({ backends }) => backends.map(({ endpoint }) => endpoint)));
+    const isUsable = ({ endpoint, state, lease }: BackendSnapshot) =>
+      !taken.has(endpoint) && (state === "up" || (state === "leased" && lease !== null && givers.includes(lease)));
     const keepers = [...this.#coordinators].filter(([name]) => name !== model.id && !givers.includes(name));
     const plansOf = (some: readonly (readonly [string, Supervisor])[]) =>
       some.flatMap(([, coordinator]) => coordinator.heldPlan() ?? []);
-    const kept = plansOf(keepers);
+    const kept = [...plansOf(keepers), ...beside];
     const given = plansOf([...this.#coordinators].filter(([name]) => givers.includes(name)));
     const backends = monitor.snapshot();
     const onHead = kept.flatMap((plan) => plan.head.devices);
@@ -233,10 +221,4 @@ function lessHeld(device: LocalDevice, held: readonly LocalShare[]): LocalDevice
   const mine = held.filter(({ name }) => name === device.name);
   const bytes = mine.reduce((sum, share) => sum + share.modelBytes + share.kvBytes + share.computeBytes, 0);
   return { ...device, freeBytes: Math.max(0, device.freeBytes - bytes) };
-}
-
-interface InputSources extends ReadWhole {
-  readonly engine: EngineFacts;
-  /** Models whose coordinators would give away what they hold. */
-  readonly givers: readonly string[];
 }

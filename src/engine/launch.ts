@@ -16,8 +16,8 @@ export interface LaunchOptions {
   /** Carried by each event, so that late ones of an earlier launch are told apart. */
   readonly id: number;
   readonly model: string;
-  /** Probes, plans and leases. */
-  readonly prepare: (signal: AbortSignal) => Promise<Prepared>;
+  /** Probes, plans and leases; null when there is no room yet. */
+  readonly prepare: (signal: AbortSignal) => Promise<Prepared | null>;
   readonly report: (event: LifecycleEvent) => void;
   readonly history: LoadHistory;
 }
@@ -46,11 +46,12 @@ export class Launch {
     this.#options = options;
   }
 
-  /** Reports `planned` or `refused`. */
+  /** Reports `planned`, `crowded` or `refused`. */
   async plan(): Promise<void> {
     const { id, prepare, report } = this.#options;
     try {
       const prepared = await prepare(this.#over.signal);
+      if (!prepared) return report({ tag: "crowded", launch: id });
       if (this.#over.signal.aborted) return prepared.lease.release();
       this.#prepared = prepared;
       report({ tag: "planned", launch: id });

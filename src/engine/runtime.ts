@@ -4,6 +4,7 @@ import { describeError, wrapError } from "../core/errors.ts";
 import type { ModelListing } from "../core/model-listing.ts";
 import type { Snapshot } from "../core/snapshot.ts";
 import { type Catalog, createCatalog } from "./catalog.ts";
+import type { CatalogEntry } from "./catalog-entry.ts";
 import { Dispatch } from "./dispatch.ts";
 import { Fleet } from "./fleet.ts";
 import { InFlight } from "./in-flight.ts";
@@ -67,10 +68,10 @@ export class Runtime {
     await Promise.all([this.#monitor.firstRound, this.nodes.firstRound, measured]);
   }
 
-  /** Observes, then loads the preload; `ready` when it is loaded or has failed with its reason. */
+  /** Observes, then loads the preloads one after the other; `ready` when each is loaded or has failed with its reason. */
   async start(): Promise<void> {
     await this.observe();
-    if (this.config.preload) await this.#preload(this.config.preload);
+    for (const name of this.config.preload) await this.#preload(name);
     this.#ready = true;
   }
 
@@ -107,10 +108,24 @@ export class Runtime {
     await Promise.all([this.#monitor.stop(), this.nodes.stop()]);
   }
 
+  /** What was just preloaded is not ended for the next one. */
+  async #isInTheWay(entry: CatalogEntry): Promise<boolean> {
+    const { signal } = this.#closing;
+    const others = this.fleet.snapshot().filter(({ model }) => model !== entry.id);
+    if (!this.config.sharding || others.every(({ plan }) => plan === null)) return false;
+    if (await this.fleet.hasRoom(entry, signal)) return false;
+    return (await this.fleet.planAsSeen(entry, signal)).result.ok;
+  }
+
   async #preload(name: string): Promise<void> {
     const { log } = this.ports;
     try {
-      await this.fleet.acquire(await this.catalog.find(name), this.#closing.signal, { wants: "load" });
+      const entry = await this.catalog.find(name);
+      if (await this.#isInTheWay(entry)) {
+        log.warn(`${name} is not preloaded: it does not fit beside the others, whose room a request for it takes`);
+        return;
+      }
+      await this.fleet.acquire(entry, this.#closing.signal, { wants: "load" });
     } catch (error) {
       if (this.#closing.signal.aborted) return;
       const reason = wrapError("internal", "Cannot preload", error);

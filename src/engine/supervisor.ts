@@ -1,47 +1,48 @@
 /** Drives one coordinator through its life: carries out the effects of `core/lifecycle`, and lets requests in. */
 import type { QueueConfig } from "../core/config-types.ts";
-import { describeError, SynapticError } from "../core/errors.ts";
-import { deadlineOf, INITIAL, transition } from "../core/lifecycle.ts";
+import { describeError, type SynapticError } from "../core/errors.ts";
 import type { Effect, Lifecycle, LifecycleEvent } from "../core/lifecycle-types.ts";
 import type { Cause } from "../core/llama-failure.ts";
 import type { Plan } from "../core/plan-types.ts";
 import type { CoordinatorSnapshot } from "../core/snapshot.ts";
-import { formatDuration } from "../core/units.ts";
+import type { SwapModel } from "../core/swap-types.ts";
 import { Admission, type Ask } from "./admission.ts";
 import type { Prepared } from "./child.ts";
+import { overtaken, tellBlame, tellState } from "./coordinator-log.ts";
+import { isIdle, type Viewed, viewCoordinator, viewSwap } from "./coordinator-view.ts";
 import type { Grant } from "./grant.ts";
 import { Launch } from "./launch.ts";
+import { Life, type LifeStep } from "./life.ts";
 import type { LoadHistory } from "./load-history.ts";
 import type { Ports } from "./ports.ts";
+import { Rest } from "./rest.ts";
 
 export interface SupervisorOptions {
   readonly model: string;
   readonly queue: QueueConfig;
-  /** Probes, plans and leases. */
-  readonly prepare: (signal: AbortSignal) => Promise<Prepared>;
+  /** Probes, plans and leases; null when there is no room yet. */
+  readonly prepare: (signal: AbortSignal) => Promise<Prepared | null>;
+  readonly pinned: boolean;
+  /** How long it may be idle, in ms; `Infinity` for ever. */
+  readonly keepMs: number;
   /** The coordinator failed, perhaps because of a backend that the engine named. Must not throw. */
   readonly onFailure: (cause: Cause) => void;
-  /** Nobody uses it any more, or it has given its backends back. Must not throw. */
-  readonly onRest: () => void;
+  /** What it holds or waits for has changed, or nobody uses it any more. Must not throw. */
+  readonly onChange: () => void;
   readonly history: LoadHistory;
 }
 
-interface RestWaiter {
-  readonly resolve: () => void;
-  readonly reject: (error: SynapticError) => void;
-}
-
 export class Supervisor {
+  readonly pinned: boolean;
   readonly #ports: Ports;
   readonly #options: SupervisorOptions;
   readonly #admission: Admission;
-  readonly #restWaiters = new Set<RestWaiter>();
-  readonly #events: LifecycleEvent[] = [];
-  #state: Lifecycle = INITIAL;
+  readonly #rest = new Rest();
+  readonly #life: Life;
   #since: number;
+  #queuedSince: number;
+  #keepMs: number;
   #launch: Launch | null = null;
-  #cancelTimer = () => {};
-  #stepping = false;
   /** Starts that a failure made necessary. */
   #restarts = 0;
   /** It has failed since it was last ready. */
@@ -51,14 +52,17 @@ export class Supervisor {
   constructor(ports: Ports, options: SupervisorOptions) {
     this.#ports = ports;
     this.#options = options;
-    this.#since = ports.clock.now();
+    this.pinned = options.pinned;
+    this.#since = this.#queuedSince = ports.clock.now();
+    this.#keepMs = options.keepMs;
+    this.#life = new Life(ports.clock, { onStep: (step) => this.#step(step), onChange: options.onChange });
     this.#admission = new Admission(ports.clock, {
       model: options.model,
       rules: options.queue,
       isLoading: () => this.#state.tag === "starting",
       onEmpty: () => {
         this.#send({ tag: "drained", launch: this.#state.launch });
-        options.onRest();
+        options.onChange();
       },
     });
   }
@@ -66,14 +70,36 @@ export class Supervisor {
   /** Resolves when the model has a slot for it; loads it when it is not ready. Rejects with why, or the signal's reason. */
   acquire(signal: AbortSignal, ask: Ask = {}): Promise<Grant> {
     const granted = this.#admission.wait(signal, ask);
+    granted.catch(() => {
+      if (this.#admission.waiting() === 0) this.#send({ tag: "unwanted" });
+    });
     if (!signal.aborted) this.#send(WANTED);
     return granted;
   }
 
-  /**
-   * Waits for running requests, then ends the coordinator; resolves when it has ended and its backends are free.
-   * Rejects with `too_busy` when a new request came before the last one had ended.
-   */
+  /** It may plan and lease: nobody else does, until it has left that phase. */
+  takeTurn(): void {
+    this.#send({ tag: "turn" });
+  }
+
+  /** Lets nobody in any more, and goes with its last answer; who comes meanwhile waits for its next launch. */
+  makeRoom(to: string): void {
+    this.#send({ tag: "yield", to });
+  }
+
+  /** Goes on: the room that it was to make is not needed. */
+  stay(): void {
+    this.#send({ tag: "stay" });
+  }
+
+  /** How long it may be idle from now on, in ms, whatever the config says; `Infinity` for ever. A pinned one stays. */
+  keep(ms: number): void {
+    this.#keepMs = ms;
+    this.#options.onChange();
+  }
+
+  /** Waits for running requests, then ends the coordinator; resolves when it has ended and its backends are free.
+   *  Rejects with `too_busy` when a new request came before the last one had ended. */
   unload(): Promise<void> {
     return this.#end("unload");
   }
@@ -85,7 +111,7 @@ export class Supervisor {
 
   /** Loaded, and nobody uses it or waits for it. */
   isIdle(): boolean {
-    return this.#state.tag === "ready" && this.#admission.busy() + this.#admission.waiting() === 0;
+    return isIdle({ state: this.#state, admission: this.#admission });
   }
 
   /** What it holds or is about to hold; null when it holds nothing. */
@@ -93,96 +119,88 @@ export class Supervisor {
     return this.#launch?.prepared()?.plan ?? null;
   }
 
+  /** When a request of it last ended. */
   lastUsed(): number {
     return this.#admission.lastUsed();
   }
 
+  isPlanning(): boolean {
+    return this.#state.tag === "starting" && this.#state.phase === "planning";
+  }
+
+  /** For the scheduler; null when it neither holds room nor waits for any. `known`: its header has been read. */
+  swapView(known: boolean): SwapModel | null {
+    return viewSwap(this.#viewed(), known);
+  }
+
   snapshot(): CoordinatorSnapshot {
-    const { tag } = this.#state;
-    const launch = this.#launch?.snapshot() ?? NO_LAUNCH;
+    const lastFailure = this.#lastFailure?.message ?? null;
+    return { ...viewCoordinator(this.#viewed(), this.#launch), restarts: this.#restarts, lastFailure };
+  }
+
+  get #state(): Lifecycle {
+    return this.#life.state;
+  }
+
+  #viewed(): Viewed {
     return {
       model: this.#options.model,
-      state: tag,
-      since: new Date(this.#since).toISOString(),
-      ...launch,
-      ...(tag !== "starting" && { progress: null, etaMs: null }),
-      ...this.#admission.load(launch.plan?.parallel ?? 0),
-      restarts: this.#restarts,
-      lastFailure: this.#lastFailure?.message ?? null,
+      state: this.#state,
+      since: this.#since,
+      queuedSince: this.#queuedSince,
+      now: this.#ports.clock.now(),
+      admission: this.#admission,
+      pinned: this.pinned,
+      keepMs: this.#keepMs,
     };
   }
 
   #end(tag: "unload" | "close"): Promise<void> {
-    const rested = new Promise<void>((resolve, reject) => this.#restWaiters.add({ resolve, reject }));
+    const rested = this.#rest.wait();
     this.#send({ tag });
-    if (this.#admission.busy() === 0) this.#send({ tag: "drained", launch: this.#state.launch });
     return rested;
   }
 
-  /** The only way the state changes: one event at a time, in order. */
   #send(event: LifecycleEvent): void {
-    this.#events.push(event);
-    if (this.#stepping) return;
-    this.#stepping = true;
-    try {
-      for (let next = this.#events.shift(); next; next = this.#events.shift()) this.#step(next);
-    } finally {
-      this.#stepping = false;
-    }
+    this.#life.send(event);
   }
 
-  #step(event: LifecycleEvent): void {
-    const before = this.#state;
-    const [state, effects] = transition(before, event, this.#ports.clock.now());
-    this.#state = state;
-    this.#armTimer();
+  #step({ before, event, effects }: LifeStep): void {
+    const state = this.#state;
     if (state.tag !== before.tag) this.#enter(before);
     if (event.tag === "refused" && state !== before) this.#ports.log.warn(describeError(event.error));
     for (const effect of effects) this.#apply(effect);
     // Who still waits for a slot then wants the next launch, or hears why there is none.
-    if (before.tag === "ready" && state.tag !== "ready" && this.#admission.waiting() > 0) this.#events.push(WANTED);
-    if (state.tag === "idle" || state.tag === "failed" || state.tag === "closed") this.#answerRested();
+    if (before.tag === "ready" && state.tag !== "ready" && this.#admission.waiting() > 0) this.#send(WANTED);
+    if (state.tag === "draining" && this.#admission.busy() === 0) this.#send({ tag: "drained", launch: state.launch });
+    // Whoever wanted it may have left while it could not be called off.
+    if (state.tag === "starting" && state.phase === "queued" && this.#admission.waiting() === 0) {
+      this.#send({ tag: "unwanted" });
+    }
+    if (state.tag === "idle" || state.tag === "failed" || state.tag === "closed") this.#rest.resolve();
   }
 
   #enter(before: Lifecycle): void {
     const { clock, log } = this.#ports;
     const { model } = this.#options;
     const state = this.#state;
-    log.debug(`coordinator ${state.tag}`, { model });
+    tellState(log, { model, before, state, lastedMs: clock.now() - this.#since });
     if (before.tag === "ready") this.#admission.shut();
-    if (state.tag === "failed") log.error(describeError(state.cause));
-    if (state.tag === "stopping" && state.retry !== null && state.cause)
-      log.warn(`${state.cause.message}; trying again`);
-    if (state.tag === "ready") {
-      if (before.tag === "starting") log.info(`ready: ${model}`, { took: formatDuration(clock.now() - this.#since) });
-      this.#isAiling = false;
-      this.#rejectRested(overtaken(model));
-    }
     this.#since = clock.now();
-  }
-
-  #rejectRested(error: SynapticError): void {
-    for (const { reject } of this.#restWaiters) reject(error);
-    this.#restWaiters.clear();
-  }
-
-  #answerRested(): void {
-    for (const { resolve } of this.#restWaiters) resolve();
-    this.#restWaiters.clear();
-  }
-
-  #armTimer(): void {
-    this.#cancelTimer();
-    const { clock } = this.#ports;
-    const deadline = deadlineOf(this.#state);
-    if (deadline === null) return;
-    this.#cancelTimer = clock.after(Math.max(0, deadline - clock.now()), () => this.#send({ tag: "tick" }));
+    if (before.tag === "ready" || before.tag === "idle" || before.tag === "failed") this.#queuedSince = this.#since;
+    if (state.tag !== "ready") return;
+    this.#isAiling = false;
+    this.#rest.reject(overtaken(model));
   }
 
   #apply(effect: Effect): void {
     switch (effect.tag) {
       case "plan":
-        this.#launch = this.#newLaunch();
+        this.#launch = new Launch(this.#ports, {
+          ...this.#options,
+          id: this.#state.launch,
+          report: (event) => this.#send(event),
+        });
         void this.#launch.plan();
         break;
       case "spawn":
@@ -201,7 +219,7 @@ export class Supervisor {
         if (!WISHES.has(effect.error.code)) this.#lastFailure = effect.error;
         this.#admission.rejectAll(effect.error);
         if (effect.error.code === "coordinator_timeout" && this.#state.tag === "stopping")
-          this.#rejectRested(effect.error);
+          this.#rest.reject(effect.error);
         break;
       case "terminate":
         this.#launch?.terminate();
@@ -212,28 +230,16 @@ export class Supervisor {
       case "release":
         this.#launch?.release();
         this.#launch = null;
-        this.#answerRested();
-        this.#options.onRest();
+        this.#rest.resolve();
         break;
       case "blame":
         this.#lastFailure = effect.cause.error;
         this.#isAiling = true;
-        if (this.#state.tag !== "failed") this.#ports.log.warn(`${effect.cause.error.message}${this.#next()}`);
+        tellBlame(this.#ports.log, this.#state, effect.cause.error);
         this.#launch?.blame(effect.cause.error);
         this.#options.onFailure(effect.cause);
         break;
     }
-  }
-
-  /** What the log adds to a failure that is not the end of it. */
-  #next(): string {
-    return this.#state.tag === "starting" ? "; trying again" : "";
-  }
-
-  #newLaunch(): Launch {
-    const { model, prepare, history } = this.#options;
-    const report = (event: LifecycleEvent) => this.#send(event);
-    return new Launch(this.#ports, { id: this.#state.launch, model, prepare, report, history });
   }
 }
 
@@ -241,10 +247,3 @@ export class Supervisor {
 const WISHES: ReadonlySet<SynapticError["code"]> = new Set(["model_loading", "shutting_down"]);
 
 const WANTED: LifecycleEvent = { tag: "wanted" };
-const NO_LAUNCH = { pid: null, progress: null, etaMs: null, tokensPerSecond: null, plan: null, proof: null };
-
-function overtaken(model: string): SynapticError {
-  return new SynapticError("too_busy", `Cannot unload ${model}: a new request came before the last one had ended`, {
-    hint: "try again when it is idle",
-  });
-}

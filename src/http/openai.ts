@@ -80,7 +80,8 @@ function enter({ inFlight, metrics }: RuntimeView): () => void {
 
 /** For a request that names no model: the one that the config loads at the start, or the only one there is. */
 async function onlyModel({ catalog, config }: RuntimeView): Promise<CatalogEntry> {
-  if (config.preload !== null) return await catalog.find(config.preload);
+  const [preloaded] = config.preload;
+  if (preloaded !== undefined) return await catalog.find(preloaded);
   const entries = await catalog.list();
   const [only] = entries;
   if (only && entries.length === 1) return only;

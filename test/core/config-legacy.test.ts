@@ -13,7 +13,7 @@ describe("resolveConfig() reads SynapticLlamas' files:", () => {
     const config = accepted({ model_sharding_enabled: true, rpc_backends: FOUR });
     expect(config.backends.map((backend) => backend.endpoint as string)).toEqual(FOUR_ENDPOINTS);
     expect(config.sharding).toBe(true);
-    expect(config.preload).toBeNull();
+    expect(config.preload).toEqual([]);
     expect(config.warnings).toEqual([]);
   });
 
@@ -25,7 +25,7 @@ describe("resolveConfig() reads SynapticLlamas' files:", () => {
       rpc_backends: FOUR,
       coordinator_url: "http://127.0.0.1:18080",
     });
-    expect(config.preload).toBe("llama3.1:70b");
+    expect(config.preload).toEqual(["llama3.1:70b"]);
     expect(config.pool).toBe(false);
     expect(config.backends).toHaveLength(4);
     expect(config.warnings).toEqual([
@@ -47,7 +47,7 @@ describe("resolveConfig() reads SynapticLlamas' files:", () => {
       ast_voting_enabled: true,
     });
     expect(config.silenceMs).toBe(300_000);
-    expect(config.preload).toBe("codellama:13b");
+    expect(config.preload).toEqual(["codellama:13b"]);
     expect(config.warnings).toEqual([]);
   });
 
@@ -73,7 +73,7 @@ describe("resolveConfig() reads SynapticLlamas' files:", () => {
       ...{ flockparser_url: "http://x:1", embedding_model: "e", ollama_url: "http://x:2", lazy_init: true },
     };
     const config = accepted(saved);
-    expect(config.preload).toBe("llama3.2");
+    expect(config.preload).toEqual(["llama3.2"]);
     expect(config.warnings).toEqual([]);
   });
 
@@ -165,6 +165,6 @@ describe("agent_timeout and model", () => {
   });
 
   test("model null preloads nothing", () => {
-    expect(accepted({ model: null }).preload).toBeNull();
+    expect(accepted({ model: null }).preload).toEqual([]);
   });
 });

@@ -62,20 +62,20 @@ describe("settingsFor()", () => {
 });
 
 describe("preload", () => {
-  test("a model's own preload comes before SynapticLlamas' model", () => {
-    const config = accepted({ model: "x", ...(withSettings({ a: { preload: true } }) as object) });
-    expect(config.preload).toBe("a");
-    expect(config.sources.preload).toBe(`${FILE}: synaptic.models.settings.a.preload`);
+  test("is of each model whose settings say so, then of SynapticLlamas' model, each once", () => {
+    const config = accepted({
+      model: "x",
+      ...(withSettings({ b: { preload: true }, a: { preload: true } }) as object),
+    });
+    expect(config.preload).toEqual(["b", "a", "x"]);
+    expect(config.sources.preload).toBe(
+      `${FILE}: synaptic.models.settings.b.preload, synaptic.models.settings.a.preload, model`,
+    );
+    expect(accepted({ model: "a", ...(withSettings({ a: { preload: true } }) as object) }).preload).toEqual(["a"]);
   });
 
   test("preload false keeps SynapticLlamas' model from loading", () => {
-    expect(accepted({ model: "a", ...(withSettings({ a: { preload: false } }) as object) }).preload).toBeNull();
-  });
-
-  test("two models are refused", () => {
-    expect(refusal(withSettings({ a: { preload: true }, b: { preload: true } }))).toContain(
-      "synaptic.models.settings.b.preload: expected true for one model at most, found true for a too",
-    );
+    expect(accepted({ model: "a", ...(withSettings({ a: { preload: false } }) as object) }).preload).toEqual([]);
   });
 });
 

@@ -60,7 +60,7 @@ describe("the laws of a coordinator's life", () => {
       ({ after, now }) => {
         if (isRest(after) || after.tag === "ready") return;
         const deadline = deadlineOf(after);
-        expect(deadline === null ? Number.NaN : deadline - now).toBeLessThanOrEqual(LIMITS.checkMs);
+        expect(deadline === null ? Number.NaN : deadline - now).toBeLessThanOrEqual(LIMITS.queueMs);
       },
     );
   });
@@ -120,6 +120,30 @@ describe("the laws of a coordinator's life", () => {
       },
     );
     expect(seen).toBeGreaterThan(100);
+  });
+});
+
+describe("making room for another", () => {
+  test("cuts no answer and forgets nobody: it ends with its last answer or goes on, and whoever came is waited for", () => {
+    let ended = 0;
+    let wentOn = 0;
+    live(
+      () => null,
+      ({ before, event, after }, { waiters }) => {
+        if (before.tag !== "draining" || before.to === null || after.tag === "draining") return;
+        if (after.tag === "ready") {
+          wentOn++;
+          expect(["stay", "tick"]).toContain(event.tag);
+          if (event.tag === "tick") expect(deadlineOf(before) ?? Number.NaN).toBeLessThanOrEqual(after.since);
+          return;
+        }
+        ended++;
+        expect(["drained", "lost", "exited"]).toContain(event.tag);
+        if (waiters > 0) expect(after).toMatchObject(after.tag === "stopping" ? { retry: 1 } : { tag: "starting" });
+      },
+    );
+    expect(ended).toBeGreaterThan(50);
+    expect(wentOn).toBeGreaterThan(20);
   });
 });
 

@@ -15,6 +15,9 @@ type Told = LifecycleEvent extends infer Event
   : never;
 
 const WANTED: Told = { tag: "wanted" };
+const UNWANTED: Told = { tag: "unwanted" };
+const TURN: Told = { tag: "turn" };
+const CROWDED: Told = { tag: "crowded" };
 const PLANNED: Told = { tag: "planned" };
 const GREETED: Told = { tag: "greeted", loadMs: 60_000 };
 const LOADED: Told = { tag: "loaded" };
@@ -23,7 +26,7 @@ const UNLOAD: Told = { tag: "unload" };
 const CLOSE: Told = { tag: "close" };
 const DRAINED: Told = { tag: "drained" };
 const LOST: Told = { tag: "lost", error: ERROR };
-const LIVE = [WANTED, PLANNED, GREETED, LOADED, CHECKED];
+const LIVE = [WANTED, TURN, PLANNED, GREETED, LOADED, CHECKED];
 
 function exited(again = false): Told {
   const cause: Cause = { error: ERROR, endpoint: again ? "10.0.0.1:50052" : null, again };
@@ -53,12 +56,12 @@ describe("from idle to ready", () => {
   test("plans, spawns, checks, then lets in whoever waits", () => {
     const { state, steps } = tell(...LIVE);
     expect(state).toMatchObject({ tag: "ready", launch: 1, failures: 0 });
-    expect(steps).toEqual([["plan"], ["spawn"], [], ["check"], ["grant"]]);
+    expect(steps).toEqual([[], ["plan"], ["spawn"], [], ["check"], ["grant"]]);
   });
 
   test("waits with a deadline of its own for each phase", () => {
     const waits = LIVE.slice(0, -1).map((_, i) => deadlineOf(tell(...LIVE.slice(0, i + 1)).state));
-    expect(waits).toEqual([LIMITS.planMs, LIMITS.greetMs, 60_000, LIMITS.checkMs]);
+    expect(waits).toEqual([LIMITS.queueMs, LIMITS.planMs, LIMITS.greetMs, 60_000, LIMITS.checkMs]);
   });
 
   test("a second request starts nothing, and a late one is let in at once", () => {
@@ -67,59 +70,62 @@ describe("from idle to ready", () => {
   });
 
   test("a child that is healthy before its first line is seen is loaded all the same", () => {
-    expect(tell(WANTED, PLANNED, LOADED).state).toMatchObject({ phase: "checking" });
-    expect(tell(WANTED, PLANNED, LOADED, GREETED).state).toMatchObject({ phase: "checking" });
+    expect(tell(WANTED, TURN, PLANNED, LOADED).state).toMatchObject({ phase: "checking" });
+    expect(tell(WANTED, TURN, PLANNED, LOADED, GREETED).state).toMatchObject({ phase: "checking" });
   });
 });
 
 describe("a start that fails", () => {
   test("a refused plan goes back to idle, so that the next request asks again", () => {
-    const { state, last } = tell(WANTED, { tag: "refused", error: ERROR });
+    const { state, last } = tell(WANTED, TURN, { tag: "refused", error: ERROR });
     expect(state.tag).toBe("idle");
     expect(last).toEqual(["release", "reject"]);
   });
 
   test("an exit fails it, with the cause for all, and a back-off", () => {
-    const { state, last, now } = tell(WANTED, PLANNED, GREETED, exited());
+    const { state, last, now } = tell(WANTED, TURN, PLANNED, GREETED, exited());
     expect(state).toMatchObject({ tag: "failed", cause: ERROR, retryAt: now + LIMITS.backoffMs, failures: 1 });
     expect(last).toEqual(["blame", "release", "reject"]);
-    expect(tell(WANTED, PLANNED, exited(), WANTED).last).toEqual(["reject"]);
+    expect(tell(WANTED, TURN, PLANNED, exited(), WANTED).last).toEqual(["reject"]);
   });
 
   test("an exit that another plan may avoid is tried again at once, three times in all", () => {
-    const attempt = [PLANNED, exited(true)];
-    expect(tell(WANTED, ...attempt).state).toMatchObject({ tag: "starting", phase: "planning", launch: 2, attempt: 2 });
-    expect(tell(WANTED, ...attempt).last).toEqual(["blame", "release", "plan"]);
+    const attempt = [TURN, PLANNED, exited(true)];
+    expect(tell(WANTED, ...attempt).state).toMatchObject({ tag: "starting", phase: "queued", launch: 2, attempt: 2 });
+    expect(tell(WANTED, ...attempt).last).toEqual(["blame", "release"]);
     expect(tell(WANTED, ...attempt, ...attempt).state).toMatchObject({ launch: 3, attempt: 3 });
     expect(tell(WANTED, ...attempt, ...attempt, ...attempt).state).toMatchObject({ tag: "failed", cause: ERROR });
   });
 
   test("a failed check ends the child, tells the waiters at once, and waits for its end", () => {
-    const story = [WANTED, PLANNED, LOADED, { tag: "checked", error: ERROR } as const];
+    const story = [WANTED, TURN, PLANNED, LOADED, { tag: "checked", error: ERROR } as const];
     expect(tell(...story).last).toEqual(["terminate", "reject"]);
     expect(tell(...story).state).toMatchObject({ tag: "stopping", after: "failed", retry: null });
     expect(tell(...story, exited()).state).toMatchObject({ tag: "failed", cause: ERROR });
   });
 
   test("a backend that is lost while it loads: another start, once the child has gone", () => {
-    expect(tell(WANTED, PLANNED, GREETED, LOST).last).toEqual(["terminate"]);
-    expect(tell(WANTED, PLANNED, GREETED, LOST, exited()).last).toEqual(["release", "plan"]);
+    expect(tell(WANTED, TURN, PLANNED, GREETED, LOST).last).toEqual(["terminate"]);
+    expect(tell(WANTED, TURN, PLANNED, GREETED, LOST, exited()).last).toEqual(["release"]);
+    expect(tell(WANTED, TURN, PLANNED, GREETED, LOST, exited(), TURN).last).toEqual(["plan"]);
   });
 
   test("each phase that takes too long says what it waited for", () => {
-    const silent = [PLANNED, LATE, exited()] as const;
+    const silent = [TURN, PLANNED, LATE, exited()] as const;
     const stories = [
       [WANTED, LATE],
+      [WANTED, TURN, LATE],
       // A silent child is tried again.
       [WANTED, ...silent, ...silent, ...silent],
-      [WANTED, PLANNED, GREETED, LATE, exited()],
-      [WANTED, PLANNED, GREETED, LOADED, LATE, exited()],
+      [WANTED, TURN, PLANNED, GREETED, LATE, exited()],
+      [WANTED, TURN, PLANNED, GREETED, LOADED, LATE, exited()],
     ] as const;
     const messages = stories.map((story) => {
       const { state } = tell(...story);
       return state.tag === "failed" ? [state.cause.code, state.cause.message] : [state.tag];
     });
     expect(messages).toEqual([
+      ["coordinator_timeout", expect.stringContaining("its turn did not come in time")],
       ["coordinator_timeout", expect.stringContaining("probed and leased in time")],
       ["coordinator_timeout", expect.stringContaining("accepts connections but does not answer")],
       ["coordinator_timeout", expect.stringContaining("the load did not end in time")],
@@ -128,7 +134,7 @@ describe("a start that fails", () => {
   });
 
   test("may be asked for again once its back-off is over", () => {
-    const failed = tell(WANTED, PLANNED, exited()).state;
+    const failed = tell(WANTED, TURN, PLANNED, exited()).state;
     if (failed.tag !== "failed") throw new Error(failed.tag);
     expect(transition(failed, { tag: "wanted" }, failed.retryAt - 1)[0]).toBe(failed);
     expect(transition(failed, { tag: "wanted" }, failed.retryAt)[0]).toMatchObject({ tag: "starting", failures: 1 });
@@ -140,7 +146,7 @@ describe("a coordinator that is lost", () => {
     const { state, last } = tell(...LIVE, exited());
     expect(state).toMatchObject({ tag: "failed", cause: ERROR });
     expect(last).toEqual(["blame", "release"]);
-    expect(tell(...LIVE, exited(), WANTED).last).toEqual(["plan"]);
+    expect(tell(...LIVE, exited(), WANTED, TURN).last).toEqual(["plan"]);
   });
 
   test("again and again, soon after it was ready: each start waits longer", () => {
@@ -163,7 +169,49 @@ describe("a coordinator that is lost", () => {
   test("by its sentinel: it is ended, and a request meanwhile waits for the next launch", () => {
     expect(tell(...LIVE, LOST).last).toEqual(["terminate", "blame"]);
     expect(tell(...LIVE, LOST, exited()).state.tag).toBe("idle");
-    expect(tell(...LIVE, LOST, WANTED, exited()).last).toEqual(["release", "plan"]);
+    expect(tell(...LIVE, LOST, WANTED, exited(), TURN).last).toEqual(["plan"]);
+  });
+});
+
+describe("its turn", () => {
+  test("may come again when there was no room: each time it is a launch of its own", () => {
+    const { state, last } = tell(WANTED, TURN, CROWDED);
+    expect(state).toMatchObject({ tag: "starting", phase: "queued", launch: 2, attempt: 1 });
+    expect(last).toEqual(["release"]);
+    expect(tell(WANTED, TURN, CROWDED, TURN).last).toEqual(["plan"]);
+  });
+
+  test("is not waited for when nobody wants it any more; a load that has begun goes on", () => {
+    expect(tell(WANTED, UNWANTED).state.tag).toBe("idle");
+    expect(tell(WANTED, TURN, UNWANTED).state).toMatchObject({ phase: "planning" });
+  });
+});
+
+describe("making room for another", () => {
+  const YIELD: Told = { tag: "yield", to: "b" };
+  const STAY: Told = { tag: "stay" };
+
+  test("ends with the last answer; who came meanwhile waits for the next launch", () => {
+    expect(tell(...LIVE, YIELD, WANTED).state).toMatchObject({ tag: "draining", to: "b", wanted: true });
+    expect(tell(...LIVE, YIELD, WANTED).last).toEqual([]);
+    expect(tell(...LIVE, YIELD, WANTED, DRAINED, exited()).state).toMatchObject({ tag: "starting", phase: "queued" });
+    expect(tell(...LIVE, YIELD, DRAINED, exited()).state.tag).toBe("idle");
+    expect(tell(...LIVE, YIELD, WANTED, UNWANTED, DRAINED, exited()).state.tag).toBe("idle");
+    expect(tell(...LIVE, YIELD, WANTED, DRAINED, UNWANTED, exited()).state.tag).toBe("idle");
+  });
+
+  test("is called off when it is not needed any more, and when it takes too long", () => {
+    expect(tell(...LIVE, YIELD, STAY).last).toEqual(["grant"]);
+    expect(tell(...LIVE, YIELD, LATE)).toMatchObject({
+      state: { tag: "ready", since: LIMITS.yieldMs },
+      last: ["grant"],
+    });
+    expect(tell(...LIVE, UNLOAD, STAY).state.tag).toBe("draining");
+  });
+
+  test("for good, those who wait for the next launch are told", () => {
+    expect(tell(...LIVE, YIELD, WANTED, CLOSE).last).toEqual(["reject"]);
+    expect(tell(...LIVE, YIELD, WANTED, CLOSE, DRAINED, exited()).state.tag).toBe("closed");
   });
 });
 
@@ -191,8 +239,8 @@ describe("a stop", () => {
   test("during a start tells the waiters, and waits for the child where there is one", () => {
     expect(tell(WANTED, UNLOAD).state.tag).toBe("idle");
     expect(tell(WANTED, UNLOAD).last).toEqual(["release", "reject"]);
-    expect(tell(WANTED, PLANNED, UNLOAD).last).toEqual(["terminate", "reject"]);
-    expect(tell(WANTED, PLANNED, UNLOAD, exited()).state.tag).toBe("idle");
+    expect(tell(WANTED, TURN, PLANNED, UNLOAD).last).toEqual(["terminate", "reject"]);
+    expect(tell(WANTED, TURN, PLANNED, UNLOAD, exited()).state.tag).toBe("idle");
   });
 
   test("for good refuses every later request", () => {
@@ -200,18 +248,18 @@ describe("a stop", () => {
     expect(tell(...LIVE, CLOSE, WANTED).last).toEqual(["reject"]);
     expect(tell(...LIVE, CLOSE, DRAINED, WANTED).last).toEqual(["reject"]);
     expect(tell(...LIVE, CLOSE, DRAINED, exited(), WANTED).state.tag).toBe("closed");
-    expect(tell(WANTED, PLANNED, exited(), CLOSE).state.tag).toBe("closed");
+    expect(tell(WANTED, TURN, PLANNED, exited(), CLOSE).state.tag).toBe("closed");
   });
 
   test("for good overrules an unload and a retry", () => {
     expect(tell(...LIVE, UNLOAD, CLOSE, DRAINED, exited()).state.tag).toBe("closed");
-    expect(tell(WANTED, PLANNED, LOST, CLOSE, exited()).state.tag).toBe("closed");
+    expect(tell(WANTED, TURN, PLANNED, LOST, CLOSE, exited()).state.tag).toBe("closed");
   });
 
   test("an unload calls off a retry, and tells those who wait for it", () => {
-    const { state, steps } = tell(WANTED, PLANNED, LOST, UNLOAD, exited());
+    const { state, steps } = tell(WANTED, TURN, PLANNED, LOST, UNLOAD, exited());
     expect(steps.at(-2)).toEqual(["reject"]);
     expect(state.tag).toBe("failed");
-    expect(tell(WANTED, PLANNED, exited(), UNLOAD).state.tag).toBe("idle");
+    expect(tell(WANTED, TURN, PLANNED, exited(), UNLOAD).state.tag).toBe("idle");
   });
 });

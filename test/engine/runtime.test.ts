@@ -1,6 +1,7 @@
 /** The runtime as one thing: observes, preloads, says when it is ready, and ends without a remainder. */
 import { describe, expect, test } from "bun:test";
 import { SynapticError } from "../../src/core/errors.ts";
+import type { ModelFacts } from "../../src/core/model.ts";
 import { Runtime } from "../../src/engine/runtime.ts";
 import { advanceUntil } from "../fakes/clock.ts";
 import { ENGINE } from "../fakes/llama-port.ts";
@@ -10,12 +11,17 @@ import { configOf, NEVER, portsOf, THREE } from "./fleet-support.ts";
 
 const FILES = { models: { files: { a: "/models/a.gguf" } } };
 
-function setUp(more: Readonly<Record<string, unknown>> = {}) {
-  const parts = portsOf({ a: modelOf() });
-  const config = configOf({ own: FILES, more });
+function setUp(
+  more: Readonly<Record<string, unknown>> = {},
+  own: Readonly<Record<string, unknown>> = FILES,
+  models: Readonly<Record<string, ModelFacts>> = { a: modelOf() },
+) {
+  const parts = portsOf(models);
+  const config = configOf({ own, more });
   const runtime = new Runtime({ config, ports: parts.ports, version: "1.2.3" });
   parts.llama.onSpawn = (child) => {
-    const plan = runtime.snapshot().coordinators[0]?.plan;
+    const { coordinators } = runtime.snapshot();
+    const plan = coordinators.find((each) => each.plan?.command.includes(child.valueOf("--port")))?.plan;
     if (plan) child.load(logOfPlan(plan));
   };
   return { ...parts, runtime };
@@ -82,6 +88,26 @@ describe("a preload", () => {
       coordinators: [{ model: "a", state: "ready", slots: { busy: 0 } }],
     });
     expect(log.lines()).toContain("info ready: a");
+    await runtime.close();
+  });
+
+  test("of several models is one after the other; one that has no room beside them is left to its first request", async () => {
+    const files = { a: "/models/a.gguf", b: "/models/b.gguf", c: "/models/c.gguf" };
+    const settings = { a: { preload: true }, b: { preload: true }, c: { preload: true } };
+    const { runtime, clock, llama, log } = setUp({}, { models: { files, settings } }, { b: modelOf({ layers: 120 }) });
+    await advanceUntil(clock, runtime.start());
+    expect(llama.children.map((child) => child.valueOf("--alias"))).toEqual(["a", "b"]);
+    expect(runtime.snapshot()).toMatchObject({
+      ready: true,
+      coordinators: [
+        { model: "a", state: "ready" },
+        { model: "b", state: "ready" },
+      ],
+    });
+    expect(log.lines().at(-1)).toStartWith("warn c is not preloaded: it does not fit beside the others");
+    const grant = runtime.fleet.acquire(await runtime.catalog.find("c"), NEVER);
+    (await advanceUntil(clock, grant)).release();
+    expect(runtime.snapshot().coordinators[0]).toMatchObject({ model: "a", state: "idle" });
     await runtime.close();
   });
 

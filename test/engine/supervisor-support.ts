@@ -46,7 +46,7 @@ export function createFakeLease(endpoints: readonly Endpoint[]): FakeLease {
 const unused = () => Promise.reject(new Error("unused"));
 
 /** Nothing is prepared, loaded or said before the test says so, unless `prepare` is given. */
-export function setUp(prepare?: (signal: AbortSignal) => Promise<Prepared>) {
+export function setUp(prepare?: (signal: AbortSignal) => Promise<Prepared | null>) {
   const llama = new FakeLlama();
   const clock = createFakeClock();
   const log = createRecordedLog();
@@ -69,13 +69,16 @@ export function setUp(prepare?: (signal: AbortSignal) => Promise<Prepared>) {
     leases.push(lease);
     return { plan: PLAN, facts: R24, lease, enginePath: "/usr/bin/llama-server", env: {} };
   };
-  const supervisor = new Supervisor(ports, {
+  const supervisor: Supervisor = new Supervisor(ports, {
     model: PLAN.model,
     queue: { perModel: 256, perKey: 128, longestWaitMs: 600_000 },
     prepare: prepare ?? prepareNow,
     onFailure: (cause) => failures.push(cause),
     history: createLoadHistory(),
-    onRest: () => {},
+    pinned: false,
+    keepMs: Number.POSITIVE_INFINITY,
+    // Nobody else is there: it is always its turn.
+    onChange: () => supervisor.takeTurn(),
   });
   const state = () => supervisor.snapshot().state;
   /** To ready, with one grant that is given back. */

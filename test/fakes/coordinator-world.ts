@@ -1,12 +1,22 @@
 /** A world for the coordinator's state machine: clients that wait, a child that exits when it likes, late events. */
 import { SynapticError } from "../../src/core/errors.ts";
 import { deadlineOf, INITIAL, transition } from "../../src/core/lifecycle.ts";
-import { type Effect, LIMITS, type Lifecycle, type LifecycleEvent } from "../../src/core/lifecycle-types.ts";
+import {
+  type Effect,
+  LIMITS,
+  type Lifecycle,
+  type LifecycleEvent,
+  type Phase,
+} from "../../src/core/lifecycle-types.ts";
 import type { Cause } from "../../src/core/llama-failure.ts";
 import type { Random } from "../fixtures/random.ts";
 
 /** An event that belongs to a launch. */
 type LaunchEvent = Extract<LifecycleEvent, { launch: number }>;
+
+const TIMELY = ["planned", "crowded", "refused", "greeted", "loaded", "checked", "lost", "drained"] as const;
+const NEXT = { planning: "planned", greeting: "greeted", loading: "loaded", checking: "checked" } as const;
+const LATE = [...TIMELY, "exited"] as const;
 
 /** What happened in one step, for laws to look at. */
 export interface Happening {
@@ -41,6 +51,7 @@ export class CoordinatorWorld {
   step(): Happening {
     const event = this.#next();
     if (event.tag === "wanted") this.waiters++;
+    if (event.tag === "unwanted") this.waiters = 0;
     if (event.tag === "exited" && event.launch === this.child) this.child = null;
     return this.#apply(event);
   }
@@ -76,14 +87,20 @@ export class CoordinatorWorld {
     const { launch } = this.state;
     const chance = this.#random.next();
     if (chance < 0.25) return { tag: "wanted" };
-    if (chance < 0.29) return { tag: "unload" };
-    if (chance < 0.293) return { tag: "close" };
-    if (chance < 0.4) return this.#late();
+    if (chance < 0.28) return { tag: "unload" };
+    if (chance < 0.283) return { tag: "close" };
+    if (chance < 0.3) return { tag: "unwanted" };
+    if (chance < (this.state.tag === "ready" ? 0.4 : 0.31)) {
+      return { tag: "yield", to: "another" };
+    }
+    if (chance < 0.32) return { tag: "stay" };
+    if (chance < 0.41) return this.#late();
     if (chance < 0.55) return this.#tick();
+    if (this.state.tag === "starting" && this.#random.next() < 0.5) return this.#progress(this.state.phase);
     if (this.child !== null && this.#random.next() < (this.#dying ? 0.5 : 0.1)) {
       return { tag: "exited", launch: this.child, cause: this.#cause() };
     }
-    const tag = this.#random.pick(["planned", "refused", "greeted", "loaded", "checked", "lost", "drained"]);
+    const tag = this.#random.pick(TIMELY);
     return this.#possible(tag, launch) ?? { tag: "wanted" };
   }
 
@@ -92,12 +109,17 @@ export class CoordinatorWorld {
     const { state } = this;
     const planning = state.tag === "starting" && state.phase === "planning";
     if (tag === "drained") return this.#busy === 0 ? { tag, launch } : null;
-    if (tag === "planned" || tag === "refused") return planning ? this.#event(tag, launch) : null;
+    if (tag === "planned" || tag === "crowded" || tag === "refused") return planning ? this.#event(tag, launch) : null;
     return this.child === null ? null : this.#event(tag, launch);
   }
 
+  /** What comes next when all goes well. */
+  #progress(phase: Phase): LifecycleEvent {
+    return phase === "queued" ? { tag: "turn" } : this.#event(NEXT[phase], this.state.launch);
+  }
+
   #late(): LifecycleEvent {
-    const tag = this.#random.pick(["planned", "refused", "greeted", "loaded", "checked", "lost", "drained", "exited"]);
+    const tag = this.#random.pick(LATE);
     return this.#event(tag, this.state.launch - this.#random.whole(1, 3));
   }
 
@@ -111,6 +133,7 @@ export class CoordinatorWorld {
   #event(tag: LaunchEvent["tag"], launch: number): LaunchEvent {
     switch (tag) {
       case "planned":
+      case "crowded":
       case "loaded":
       case "drained":
         return { tag, launch };

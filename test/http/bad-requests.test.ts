@@ -223,7 +223,7 @@ describe("a request that names no model", () => {
   });
 
   test("gets the one that the config loads at the start", async () => {
-    const { request } = setStage(answer, { models: ["other"], config: { preload: "other" } });
+    const { request } = setStage(answer, { models: ["other"], config: { preload: ["other"] } });
     const response = await request(CHAT, post(ask));
     expect(response.status).toBe(200);
   });

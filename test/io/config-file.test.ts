@@ -102,7 +102,7 @@ describe("loadConfig() refuses", () => {
 describe("loadConfig() reads", () => {
   test("a byte order mark and __proto__ without harm", async () => {
     const path = await file("bom.json", '\uFEFF{"model": "x", "__proto__": {"sharding": 1}}');
-    expect((await load({ path })).preload).toBe("x");
+    expect((await load({ path })).preload).toEqual(["x"]);
   });
 
   test("rpc_backends.conf beside the file, only when the file names no backends", async () => {
