@@ -4,6 +4,7 @@ import { settingsFor } from "../core/config-models.ts";
 import type { Config } from "../core/config-types.ts";
 import { SynapticError } from "../core/errors.ts";
 import type { ModelFacts } from "../core/model.ts";
+import { heldByOllama, type MemoryView } from "../core/node-memory.ts";
 import { planModel } from "../core/plan.ts";
 import { heldByPlans, withGivenBack } from "../core/plan-held.ts";
 import { planInput } from "../core/plan-input.ts";
@@ -17,6 +18,7 @@ import type { Grant } from "./grant.ts";
 import type { KnownEngine } from "./known-engine.ts";
 import { createLoadHistory } from "./load-history.ts";
 import type { Monitor } from "./monitor.ts";
+import type { OllamaRoom } from "./ollama-room.ts";
 import type { Ports } from "./ports.ts";
 import { type InputSources, Room } from "./room.ts";
 import { readWhole } from "./side-files.ts";
@@ -35,6 +37,7 @@ export interface FleetOptions {
   readonly config: Config;
   readonly monitor: Monitor;
   readonly engine: KnownEngine;
+  readonly ollama: OllamaRoom;
 }
 
 export class Fleet {
@@ -155,7 +158,7 @@ export class Fleet {
   /** Probes, plans on what is free, and leases; null when it has to wait for room. One model at a time has the turn for
    *  this: two must not count on the same memory. */
   async #prepare(entry: CatalogEntry, signal: AbortSignal): Promise<Prepared | null> {
-    const { monitor, config } = this.#options;
+    const { monitor, config, ollama } = this.#options;
     signal.throwIfAborted();
     if (!config.sharding) {
       throw new SynapticError("no_backends", `Cannot load ${entry.id}: model sharding is switched off`, {
@@ -165,10 +168,10 @@ export class Fleet {
     const engine = await this.#options.engine.use(signal);
     const { facts, ...file } = await readWhole(this.#ports.models, entry, { config, signal });
     const sources: InputSources = { ...file, facts, engine, givers: [] };
-    await monitor.refresh();
+    await Promise.all([monitor.refresh(), ollama.refresh()]);
     signal.throwIfAborted();
     this.#room.learn(entry.id, sources);
-    const verdict = this.#swapper.verdict(entry.id);
+    const verdict = await this.#verdict(entry, sources, signal);
     if (verdict.tag === "hopeless") {
       const givers = this.#others(entry.id, (other) => !other.pinned);
       throw this.#room.refusal(entry, { ...sources, givers }, verdict.pinned);
@@ -185,12 +188,26 @@ export class Fleet {
     return { plan, facts, lease, enginePath: engine.path, env: settingsFor(config, entry.settingsId).env };
   }
 
+  /** Idle models of Ollama are unloaded before any of ours has to go, and with ours where only both make room. */
+  async #verdict(entry: CatalogEntry, sources: InputSources, signal: AbortSignal) {
+    const { monitor, ollama } = this.#options;
+    const verdict = this.#swapper.verdict(entry.id);
+    if (verdict.tag === "now") return verdict;
+    const givers = verdict.tag === "hopeless" ? this.#others(entry.id, (other) => !other.pinned) : [];
+    const fits = (view: MemoryView) => planModel(this.#input(entry, { ...sources, givers, view })).ok;
+    const head = this.#ports.machine.memory();
+    if (!(await ollama.make({ model: entry.id, backends: monitor.snapshot(), head, fits, signal }))) return verdict;
+    await monitor.refresh();
+    signal.throwIfAborted();
+    return this.#swapper.verdict(entry.id);
+  }
+
   #others(model: string, wanted: (other: Supervisor) => boolean): readonly string[] {
     return [...this.#coordinators].flatMap(([name, other]) => (name !== model && wanted(other) ? [name] : []));
   }
 
-  #input(model: CatalogEntry, { givers, beside = [], engine, args = [], ...sources }: InputSources): PlanInput {
-    const { config, monitor } = this.#options;
+  #input(model: CatalogEntry, { givers, beside = [], view, engine, args = [], ...sources }: InputSources): PlanInput {
+    const { config, monitor, ollama } = this.#options;
     const taken = new Set(beside.flatMap(({ backends }) => backends.map(({ endpoint }) => endpoint)));
     const isUsable = ({ endpoint, state, lease }: BackendSnapshot) =>
       !taken.has(endpoint) && (state === "up" || (state === "leased" && lease !== null && givers.includes(lease)));
@@ -199,7 +216,7 @@ export class Fleet {
       some.flatMap(([, coordinator]) => coordinator.heldPlan() ?? []);
     const kept = [...plansOf(keepers), ...beside];
     const given = plansOf([...this.#coordinators].filter(([name]) => givers.includes(name)));
-    const backends = monitor.snapshot();
+    const backends = view?.backends ?? monitor.snapshot();
     const onHead = kept.flatMap((plan) => plan.head.devices);
     const localDevices = engine.localDevices.map((device) => lessHeld(device, onHead));
     return planInput({
@@ -207,8 +224,8 @@ export class Fleet {
       config,
       backends,
       isUsable,
-      head: withGivenBack(this.#ports.machine.memory(), given, backends),
-      held: heldByPlans(kept, backends),
+      head: withGivenBack(view?.head ?? this.#ports.machine.memory(), given, backends),
+      held: [...heldByPlans(kept, backends), ...(view ? heldByOllama(view.nodes) : ollama.held())],
       engine: { ...engine, localDevices },
       headerArgs: args,
       ...sources,

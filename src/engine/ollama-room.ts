@@ -27,6 +27,8 @@ export interface RoomWish {
 export interface OllamaRoom {
   /** What Ollama holds in RAM, by machine, as last seen: for the planner. */
   held(): readonly Held[];
+  /** Asks the nodes that answered last time what they hold now. Never rejects. */
+  refresh(): Promise<void>;
   /** Unloads idle models of Ollama, the longest unused first and none more than needed, when the model fits without them;
    *  waits until the nodes no longer show them. True when memory was freed: probe and plan again. Rejects with the signal's
    *  reason alone: room that cannot be made is as none. */
@@ -44,6 +46,10 @@ export function createOllamaRoom(ports: OllamaRoomPorts, { unloadIdle }: { reado
   const { nodes, clock, log } = ports;
   return {
     held: () => heldByOllama(nodes.snapshot()),
+    async refresh() {
+      const up = nodes.snapshot().filter(({ state }) => state === "up");
+      await nodes.refresh(up.map(({ url }) => url));
+    },
     async make(wish) {
       if (!unloadIdle || nodes.snapshot().length === 0) return false;
       await nodes.refresh();

@@ -1,5 +1,6 @@
 /** What is known of models that are to be planned, whether they find room together, and why one finds none. */
 import { SynapticError } from "../core/errors.ts";
+import type { MemoryView } from "../core/node-memory.ts";
 import { planModel } from "../core/plan.ts";
 import type { Plan, PlanInput } from "../core/plan-types.ts";
 import type { EngineFacts } from "../core/snapshot.ts";
@@ -13,6 +14,8 @@ export interface InputSources extends ReadWhole {
   readonly givers: readonly string[];
   /** What others are going to hold. */
   readonly beside?: readonly Plan[];
+  /** Nodes, backends and head node as they would be; as they are without it. */
+  readonly view?: MemoryView;
 }
 
 export class Room {

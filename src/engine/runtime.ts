@@ -12,6 +12,7 @@ import { createKnownEngine, type KnownEngine } from "./known-engine.ts";
 import { createMetrics, type Metrics } from "./metrics.ts";
 import { createMonitor, type Monitor } from "./monitor.ts";
 import { Nodes } from "./nodes.ts";
+import { createOllamaRoom } from "./ollama-room.ts";
 import { Pool } from "./pool.ts";
 import type { Ports } from "./ports.ts";
 import { surveyModels } from "./survey.ts";
@@ -53,7 +54,8 @@ export class Runtime {
     this.metrics = createMetrics();
     this.inFlight = new InFlight(config.limits.inFlight);
     this.#engine = createKnownEngine(ports, this.#monitor);
-    this.fleet = new Fleet(ports, { config, monitor: this.#monitor, engine: this.#engine });
+    const room = createOllamaRoom({ ...ports, nodes: this.nodes }, config.ollama);
+    this.fleet = new Fleet(ports, { config, monitor: this.#monitor, engine: this.#engine, ollama: room });
     this.pool = new Pool({ clock: ports.clock, nodes: this.nodes }, config.ollama.nodes);
     const { catalog, fleet, pool } = this;
     this.dispatch = new Dispatch({ config, catalog, fleet, pool, backends: () => this.#monitor.snapshot() });

@@ -5,6 +5,8 @@ import { type CatalogEntry, fileEntry } from "../../src/engine/catalog-entry.ts"
 import { Fleet } from "../../src/engine/fleet.ts";
 import { createKnownEngine } from "../../src/engine/known-engine.ts";
 import { createMonitor } from "../../src/engine/monitor.ts";
+import { Nodes } from "../../src/engine/nodes.ts";
+import { createOllamaRoom } from "../../src/engine/ollama-room.ts";
 import type { Ports } from "../../src/engine/ports.ts";
 import { accepted } from "../core/config-support.ts";
 import { advanceUntil, createFakeClock } from "../fakes/clock.ts";
@@ -75,14 +77,17 @@ export async function setUp({ models = {}, ...world }: FleetWorld = {}) {
     { ...rpcOf(rpc), clock, log: ports.log },
     { ...config.probe, backends: config.backends.map(({ endpoint }) => endpoint) },
   );
-  const fleet = new Fleet(ports, { config, monitor, engine: createKnownEngine(ports, monitor) });
+  const nodes = new Nodes(ports, { ...config.probe, nodes: config.ollama.nodes.filter(({ implied }) => !implied) });
+  const room = createOllamaRoom({ ...ports, nodes }, config.ollama);
+  const fleet = new Fleet(ports, { config, monitor, engine: createKnownEngine(ports, monitor), ollama: room });
   const loadAsPlanned = (child: FakeChild) => {
     const plan = fleet.snapshot().find((each) => each.plan?.command.includes(child.valueOf("--port")))?.plan;
     if (plan) child.load(logOfPlan(plan));
   };
   llama.onSpawn = loadAsPlanned;
   monitor.start();
-  await monitor.firstRound;
+  nodes.start();
+  await Promise.all([monitor.firstRound, nodes.firstRound]);
   /** Loads a model and gives the grant back. */
   const use = async (id: string): Promise<void> => {
     (await advanceUntil(clock, fleet.acquire(entry(id), NEVER))).release();
