@@ -62,6 +62,9 @@ export interface CoordinatorSnapshot {
   readonly proof: Proof | null;
 }
 
+/** Of a load, as those are told who wait for it. */
+export type LoadView = Pick<CoordinatorSnapshot, "phase" | "progress" | "etaMs">;
+
 export interface EngineFacts {
   readonly path: string;
   /** As `--version` prints it, such as `0.7.0`. */

@@ -9,7 +9,7 @@ import { planModel } from "../core/plan.ts";
 import { heldByPlans, withGivenBack } from "../core/plan-held.ts";
 import { planInput } from "../core/plan-input.ts";
 import type { LocalDevice, LocalShare, PlanInput, PlanResult } from "../core/plan-types.ts";
-import type { BackendSnapshot, CoordinatorSnapshot, EngineFacts } from "../core/snapshot.ts";
+import type { BackendSnapshot, CoordinatorSnapshot, EngineFacts, LoadView } from "../core/snapshot.ts";
 import { SWAP_RULES } from "../core/swap-types.ts";
 import type { Ask } from "./admission.ts";
 import type { CatalogEntry } from "./catalog-entry.ts";
@@ -99,9 +99,10 @@ export class Fleet {
     return endpoints.length > 0 ? `sharded over ${endpoints.join(", ")}` : "held by the head node alone";
   }
 
-  /** 0..1 while the model loads, null otherwise or when unknown. */
-  progress(model: string): number | null {
-    return this.#coordinators.get(model)?.snapshot().progress ?? null;
+  /** How far its load is; null while it does not load. */
+  loadOf(model: string): LoadView | null {
+    const coordinator = this.#coordinators.get(model)?.snapshot();
+    return coordinator?.state === "starting" ? coordinator : null;
   }
 
   /** How long a model may be idle from now on, in ms, whatever the config says: 0 ends it with its last answer,

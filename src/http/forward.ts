@@ -1,7 +1,7 @@
 /** Answers a request from a coordinator or a node: whole, or as a stream that waits with comments. */
-import { SynapticError, wrapError } from "../core/errors.ts";
-import { stillQueued } from "../core/queue-refusals.ts";
+import { wrapError } from "../core/errors.ts";
 import { readJson } from "../core/translate/json.ts";
+import { stillWaiting } from "../core/wait-words.ts";
 import type { Outcome } from "../engine/pool.ts";
 import { readBytes } from "./bytes.ts";
 import { Call, clientGone, type Forwarding } from "./call.ts";
@@ -28,8 +28,11 @@ export async function forward(view: RuntimeView, request: Forwarding): Promise<R
 }
 
 async function answerWhole(view: RuntimeView, call: Call): Promise<Response> {
+  const { way } = call.request;
   const held = new AbortController();
-  const cancel = view.ports.clock.after(view.config.holdMs, () => held.abort(stillWaiting(call)));
+  const cancel = view.ports.clock.after(view.config.holdMs, () =>
+    held.abort(stillWaiting(way.model, call.queued(), way.load())),
+  );
   const opening = openUpstream(view, call, AbortSignal.any([call.signal, held.signal]));
   const { place, response } = await opening.finally(cancel);
   let outcome: Outcome = "answered";
@@ -60,20 +63,6 @@ function translated(translation: Translation, bytes: Uint8Array): Response {
   const answer = translation.whole(readJson(new TextDecoder().decode(bytes)));
   if (!answer.ok) throw answer.error;
   return Response.json(answer.body);
-}
-
-/** Of a whole answer that can be held no longer: its model loads, or others have all slots. */
-function stillWaiting(call: Call): SynapticError {
-  const { way } = call.request;
-  const place = call.queued();
-  if (place) return stillQueued(way.model, place);
-  const progress = way.progress();
-  const percent = progress === null ? "" : ` (${Math.round(progress * 100)} %)`;
-  return new SynapticError("model_loading", `The model '${way.model}' is still loading${percent}`, {
-    param: "model",
-    hint: "try again soon, or ask with stream: true, which waits",
-    retryAfterMs: 15_000,
-  });
 }
 
 async function answerStream(view: RuntimeView, call: Call): Promise<Response> {

@@ -1,9 +1,9 @@
 /** The hot path: an upstream's stream to the client, byte for byte, or translated where their dialects differ. */
 import { type SynapticError, wrapError } from "../core/errors.ts";
-import type { QueuePlace } from "../core/queue-refusals.ts";
 import { errorFrameAt, isPing, type Tail } from "../core/stream-end.ts";
 import type { StreamTranslator } from "../core/translate/types.ts";
 import { fromErrorFrame } from "../core/upstream-error.ts";
+import { waitWords } from "../core/wait-words.ts";
 import type { Outcome } from "../engine/pool.ts";
 import type { Clock } from "../engine/ports.ts";
 import type { Call } from "./call.ts";
@@ -56,19 +56,11 @@ export async function relay({ ports }: RuntimeView, { call, opening, late }: Rel
 function startComments(clock: Clock, call: Call, out: Sink): () => void {
   const { client, way } = call.request;
   const say = (): void => {
-    const progress = way.progress();
-    out.write(client.waiting(progress === null ? queued(call.queued()) : `loading ${Math.round(progress * 100)}%`));
+    out.write(client.waiting(waitWords(call.queued(), way.load())));
     out.flush();
   };
   say();
   return every(clock, COMMENT_MS, say);
-}
-
-/** Such as `queued 3, ~12s`. */
-function queued(place: QueuePlace | null): string {
-  if (!place) return "waiting for the model";
-  const { position, estimateMs } = place;
-  return `queued ${position}${estimateMs === null ? "" : `, ~${Math.max(1, Math.round(estimateMs / 1000))}s`}`;
 }
 
 function every(clock: Clock, ms: number, run: () => void): () => void {

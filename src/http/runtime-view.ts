@@ -16,7 +16,7 @@ export interface RuntimeView {
   readonly config: Config;
   readonly ports: Pick<Ports, "clock" | "log" | "http">;
   readonly catalog: Catalog;
-  readonly fleet: Pick<Fleet, "acquire" | "progress" | "reason" | "unload">;
+  readonly fleet: Pick<Fleet, "acquire" | "keep" | "loadOf" | "reason" | "unload">;
   readonly metrics: Metrics;
   readonly inFlight: InFlight;
   readonly dispatch: Pick<Dispatch, "route" | "explain">;

@@ -1,6 +1,7 @@
 /** The two ways to an answer: a slot of the model's coordinator, or a node of the pool; a place is got on either alike. */
 import { SynapticError, wrapError } from "../core/errors.ts";
 import type { RouteDecision } from "../core/route.ts";
+import type { LoadView } from "../core/snapshot.ts";
 import type { Ask } from "../engine/admission.ts";
 import type { CatalogEntry } from "../engine/catalog-entry.ts";
 import type { Dispatched } from "../engine/dispatch.ts";
@@ -37,8 +38,8 @@ export interface Way {
   readonly model: string;
   /** Why there, for a header; the longer asked, the more is known. */
   reason(): string;
-  /** 0..1 while the model loads; null otherwise. */
-  progress(): number | null;
+  /** How far the load of its model is; null while it does not load. */
+  load(): LoadView | null;
   /** Waits for a place; null when there is no further one to try. */
   take(signal: AbortSignal, ask: Ask): Promise<Place | null>;
 }
@@ -69,7 +70,7 @@ function shardWay({ fleet }: RuntimeView, entry: CatalogEntry, exchange: Exchang
     route: "shard",
     model: entry.id,
     reason: () => fleet.reason(entry.id),
-    progress: () => fleet.progress(entry.id),
+    load: () => fleet.loadOf(entry.id),
     async take(signal, ask) {
       if (taken === COORDINATORS) return null;
       const grant = await fleet.acquire(entry, signal, ask);
@@ -108,7 +109,7 @@ function poolWay({ pool, nodes }: RuntimeView, wish: PoolWish): Way {
     route: "pool",
     model,
     reason: () => why,
-    progress: () => null,
+    load: () => null,
     async take() {
       const grant = pool.take({ model, urls: [...left], conversation });
       if (!grant) {

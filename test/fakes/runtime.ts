@@ -50,6 +50,7 @@ export interface FakeRuntime extends RuntimeView {
   /** The coordinator's process ends; the next request is let in to a new one at the same address. */
   die(error: SynapticError): void;
   progress: number | null;
+  etaMs: number | null;
   /** How often the coordinator was said to hang. */
   suspected: number;
   /** What the coordinator says of its slots. */
@@ -136,7 +137,8 @@ export function createFakeRuntime(options: FakeRuntimeOptions): FakeRuntime {
         granted++;
         return grant;
       },
-      progress: () => runtime.progress,
+      loadOf: () => (loaded ? null : { phase: "loading", progress: runtime.progress, etaMs: runtime.etaMs }),
+      keep() {},
       reason: () => (loaded ? "sharded over 10.0.0.1:50052" : "loads on demand"),
       async unload(model) {
         runtime.unloaded.push(model);
@@ -190,6 +192,7 @@ export function createFakeRuntime(options: FakeRuntimeOptions): FakeRuntime {
       process = { gone: new AbortController(), why: null };
     },
     progress: null,
+    etaMs: null,
     plannedAs: null,
     unloaded: [],
   };
