@@ -1,10 +1,10 @@
 /** Planned compute reserve against the buffers that llama-server really allocates, for models of several shapes. */
 import { join } from "node:path";
 import { readAnswer } from "../src/cli/client.ts";
+import type { WeightType } from "../src/core/gguf-encode.ts";
 import type { KvType } from "../src/core/plan-types.ts";
 import { MIB } from "../src/core/units.ts";
 import { formatNumber, markdownTable } from "./bench-stats.ts";
-import type { WeightType } from "./gguf-writer.ts";
 import type { Llama } from "./llama.ts";
 import { startBackends } from "./local-backends.ts";
 import { startSynaptic } from "./local-synaptic.ts";

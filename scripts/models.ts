@@ -1,8 +1,8 @@
 /** Command line: writes a reciting model. `bun scripts/models.ts --layers 24 --type F16 --out FILE [--damage N]` */
 import { parseArgs } from "node:util";
 import { describeError, exitCode, fromUnknown, SynapticError } from "../src/core/errors.ts";
+import type { WeightType } from "../src/core/gguf-encode.ts";
 import { formatBytes } from "../src/core/units.ts";
-import type { WeightType } from "./gguf-writer.ts";
 import { writeRecitingModel } from "./recite.ts";
 
 const USAGE =

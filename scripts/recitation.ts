@@ -1,4 +1,5 @@
 /** The text that the reciting model knows, and its vocabulary: special tokens, 256 bytes, then the text's words. */
+import { byteTokens, SPECIAL, specialTokens, TOKEN, type Token } from "../src/core/made-up-model.ts";
 
 export const RECITATION =
   "Synaptic turns the machines you own into one endpoint. Every layer of this small model was computed by some " +
@@ -11,14 +12,6 @@ export const RECITATION =
 export const CHAT_TEMPLATE =
   "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}" +
   "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
-
-/** llama.cpp's `enum llama_token_type`. */
-const TOKEN = { unknown: 2, control: 3, userDefined: 4, byte: 6 } as const;
-
-interface Token {
-  readonly text: string;
-  readonly type: number;
-}
 
 export interface Vocabulary {
   readonly tokens: readonly Token[];
@@ -39,22 +32,17 @@ export function wordsOf(text: string): string[] {
 /** Words are user-defined tokens with a literal leading space: only those tokenise back to themselves (section j). */
 export function vocabularyOf(text: string): Vocabulary {
   const words = wordsOf(text);
-  const special: Token[] = [
-    { text: "<unk>", type: TOKEN.unknown },
-    ...["<s>", "</s>", "<|im_start|>", "<|im_end|>"].map((name) => ({ text: name, type: TOKEN.control })),
-  ];
-  const bytes = Array.from({ length: 256 }, (_, byte) => ({
-    text: `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`,
-    type: TOKEN.byte,
-  }));
+  const chatMarks = ["<|im_start|>", "<|im_end|>"].map((text) => ({ text, type: TOKEN.control }));
+  const special = [...specialTokens(), ...chatMarks];
+  const bytes = byteTokens();
   const firstWord = special.length + bytes.length;
   const lastWord = firstWord + words.length - 1;
   const tokens = [...special, ...bytes, ...words.map((word) => ({ text: word, type: TOKEN.userDefined }))];
   const next = tokens.map((_, id) => {
-    if (id === lastWord) return 2;
+    if (id === lastWord) return SPECIAL.end;
     return id < firstWord ? firstWord : id + 1;
   });
-  return { tokens, unknown: 0, begin: 1, end: 2, next, firstWord, lastWord };
+  return { tokens, ...SPECIAL, next, firstWord, lastWord };
 }
 
 /** What the model says after `prompt`: the rest of the text when the prompt ends in one of its words, else all of it. */

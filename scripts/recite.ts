@@ -1,6 +1,8 @@
 /** Writes a llama-architecture model whose answer is known: right only if every layer computed, once and in order. */
 import { SynapticError } from "../src/core/errors.ts";
-import { encodeWeights, meta, type TensorSource, type WeightType, writeGguf } from "./gguf-writer.ts";
+import { encodeWeights, meta, type TensorSource, type WeightType } from "../src/core/gguf-encode.ts";
+import { tokenizerKeys } from "../src/core/made-up-model.ts";
+import { writeGguf } from "../src/io/gguf-write.ts";
 import { CHAT_TEMPLATE, RECITATION, type Vocabulary, vocabularyOf, wordsOf } from "./recitation.ts";
 
 /*
@@ -155,7 +157,7 @@ function tensorsOf(model: RecitingModel, vocabulary: Vocabulary, shape: Shape, k
 }
 
 function metadataOf(model: RecitingModel, vocabulary: Vocabulary, width: number, kvHeads: number) {
-  const { tokens, begin, end, unknown } = vocabulary;
+  const { tokens } = vocabulary;
   const template = model.chatTemplate === undefined ? CHAT_TEMPLATE : model.chatTemplate;
   return [
     ["general.architecture", meta.string("llama")],
@@ -171,13 +173,7 @@ function metadataOf(model: RecitingModel, vocabulary: Vocabulary, width: number,
     ["llama.attention.layer_norm_rms_epsilon", meta.f32(1e-5)],
     ["llama.rope.dimension_count", meta.u32(HEAD_SIZE)],
     ["llama.vocab_size", meta.u32(tokens.length)],
-    ["tokenizer.ggml.model", meta.string("llama")],
-    ["tokenizer.ggml.tokens", meta.strings(tokens.map((token) => token.text))],
-    ["tokenizer.ggml.scores", meta.f32s(tokens.map(() => 0))],
-    ["tokenizer.ggml.token_type", meta.i32s(tokens.map((token) => token.type))],
-    ["tokenizer.ggml.unknown_token_id", meta.u32(unknown)],
-    ["tokenizer.ggml.bos_token_id", meta.u32(begin)],
-    ["tokenizer.ggml.eos_token_id", meta.u32(end)],
+    ...tokenizerKeys(tokens),
     ["tokenizer.ggml.add_bos_token", meta.bool(true)],
     ["tokenizer.ggml.add_space_prefix", meta.bool(false)],
     ...(template === null ? [] : [["tokenizer.chat_template", meta.string(template)] as const]),

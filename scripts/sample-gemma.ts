@@ -1,6 +1,7 @@
 /** What Gemma 4 has beside Gemma 3's tensors. Pure. */
-import { meta } from "./gguf-writer.ts";
-import { type Keys, matrix, type SampleShape, type TensorSpec, vector } from "./sample-shape.ts";
+import { meta } from "../src/core/gguf-encode.ts";
+import { matrix, type TensorSpec, vector } from "../src/core/made-up-model.ts";
+import type { Keys, SampleShape } from "./sample-shape.ts";
 
 const FULL_EVERY = 6;
 const isWindowed = (layer: number) => layer % FULL_EVERY !== FULL_EVERY - 1;

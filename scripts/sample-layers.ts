@@ -1,19 +1,9 @@
 /** Tensors and keys of sample models: what each architecture consists of, as llama.cpp names and shapes it. Pure. */
-import { meta } from "./gguf-writer.ts";
+import { meta } from "../src/core/gguf-encode.ts";
+import { attention, feedForward, matrix, type TensorSpec, vector } from "../src/core/made-up-model.ts";
 import { gemma4Keys, gemma4Shape, gemma4Shared, perLayerInput } from "./sample-gemma.ts";
 import { recurrentKeys, recurrentLayer } from "./sample-recurrent.ts";
-import { type Keys, matrix, type SampleShape, type TensorSpec, vector } from "./sample-shape.ts";
-
-function attention(s: SampleShape): TensorSpec[] {
-  const { width, heads, kvHeads, headSize } = s;
-  return [
-    vector("attn_norm.weight", width),
-    matrix(s, "attn_q", width, heads * headSize),
-    matrix(s, "attn_k", width, kvHeads * headSize),
-    matrix(s, "attn_v", width, kvHeads * headSize),
-    matrix(s, "attn_output", heads * headSize, width),
-  ];
-}
+import type { Keys, SampleShape } from "./sample-shape.ts";
 
 function attentionBiases({ heads, kvHeads, headSize }: SampleShape): TensorSpec[] {
   return [
@@ -25,15 +15,6 @@ function attentionBiases({ heads, kvHeads, headSize }: SampleShape): TensorSpec[
 
 function headNorms({ headSize }: SampleShape): TensorSpec[] {
   return [vector("attn_q_norm.weight", headSize), vector("attn_k_norm.weight", headSize)];
-}
-
-function feedForward(s: SampleShape): TensorSpec[] {
-  return [
-    vector("ffn_norm.weight", s.width),
-    matrix(s, "ffn_gate", s.width, s.feedForward),
-    matrix(s, "ffn_up", s.width, s.feedForward),
-    matrix(s, "ffn_down", s.feedForward, s.width),
-  ];
 }
 
 function experts(s: SampleShape): TensorSpec[] {

@@ -1,19 +1,13 @@
 /** Small models with random weights, one of each class that plans tell apart: llama.cpp loads them; they say nothing. */
 import { open } from "node:fs/promises";
 import { join } from "node:path";
+import { encodeHeader, type GgufFile, ggufBytes, meta } from "../src/core/gguf-encode.ts";
+import { createNoise, TOKEN, tokenizerKeys } from "../src/core/made-up-model.ts";
 import { formatBytes } from "../src/core/units.ts";
-import {
-  encodeHeader,
-  encodeWeights,
-  type GgufFile,
-  ggufBytes,
-  meta,
-  type TensorSource,
-  writeGguf,
-} from "./gguf-writer.ts";
+import { writeGguf } from "../src/io/gguf-write.ts";
 import { RECITATION, vocabularyOf } from "./recitation.ts";
 import { keysOf, tensorsOf } from "./sample-layers.ts";
-import type { SampleShape, TensorSpec } from "./sample-shape.ts";
+import type { SampleShape } from "./sample-shape.ts";
 
 const SMALL = { layers: 6, width: 256, heads: 4, kvHeads: 4, headSize: 64, feedForward: 512, type: "F16" } as const;
 const EXPERTS = { count: 8, used: 2, feedForward: 128 };
@@ -73,57 +67,19 @@ export const SAMPLES = {
 
 export type SampleName = keyof typeof SAMPLES;
 
-const NOISE = 0.02;
-const NOISE_LENGTH = 2 ** 16;
-const CHUNK_LENGTH = 2 ** 14;
-
-/** The same values each time: a linear congruential generator with the constants of Numerical Recipes. */
-function createNoise(): Float32Array {
-  let state = 1;
-  return Float32Array.from({ length: NOISE_LENGTH }, () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return (state / 2 ** 31 - 1) * NOISE;
-  });
-}
-
-const BANK = createNoise();
-
-function sourceOf({ name, shape, type }: TensorSpec): TensorSource {
-  const length = shape.reduce((product, size) => product * size, 1);
-  return {
-    name,
-    shape,
-    type,
-    *chunks() {
-      for (let at = 0; at < length; at += CHUNK_LENGTH) {
-        const start = at % NOISE_LENGTH;
-        yield encodeWeights(type, BANK.slice(start, start + Math.min(CHUNK_LENGTH, length - at)));
-      }
-    },
-  };
-}
-
 /** The recitation's vocabulary, and made-up words up to the size that was asked for. */
 function tokenizerOf({ vocabulary: size }: SampleShape) {
-  const { tokens, begin, end, unknown } = vocabularyOf(RECITATION);
-  const [plain] = tokens.filter(({ text }) => text.startsWith(" "));
-  const all = Array.from({ length: size }, (_, i) => tokens[i] ?? { text: ` word${i}`, type: plain?.type ?? 1 });
-  return [
-    ["tokenizer.ggml.model", meta.string("llama")],
-    ["tokenizer.ggml.tokens", meta.strings(all.map(({ text }) => text))],
-    ["tokenizer.ggml.scores", meta.f32s(all.map(() => 0))],
-    ["tokenizer.ggml.token_type", meta.i32s(all.map(({ type }) => type))],
-    ["tokenizer.ggml.unknown_token_id", meta.u32(unknown)],
-    ["tokenizer.ggml.bos_token_id", meta.u32(begin)],
-    ["tokenizer.ggml.eos_token_id", meta.u32(end)],
-  ] as const;
+  const { tokens } = vocabularyOf(RECITATION);
+  return tokenizerKeys(
+    Array.from({ length: size }, (_, i) => tokens[i] ?? { text: ` word${i}`, type: TOKEN.userDefined }),
+  );
 }
 
 function fileOf(shape: SampleShape, tokenizer: GgufFile["metadata"]): GgufFile {
   const keys = Object.entries(keysOf(shape)).map(([key, value]) => [`${shape.architecture}.${key}`, value] as const);
   return {
     metadata: [["general.architecture", meta.string(shape.architecture)], ...keys, ...tokenizer],
-    tensors: tensorsOf(shape).map(sourceOf),
+    tensors: tensorsOf(shape).map(createNoise()),
   };
 }
 

@@ -1,6 +1,7 @@
 /** Recurrent layers of sample models: Mamba, LFM2's short convolutions, Qwen 3.5's linear attention. Pure. */
-import { meta } from "./gguf-writer.ts";
-import { type Keys, matrix, type SampleShape, type TensorSpec, vector } from "./sample-shape.ts";
+import { meta } from "../src/core/gguf-encode.ts";
+import { matrix, type TensorSpec, vector } from "../src/core/made-up-model.ts";
+import type { Keys, SampleShape } from "./sample-shape.ts";
 
 const recurrentOf = ({ recurrent = { kernel: 0, state: 0, attentionLayers: [] } }: SampleShape) => recurrent;
 

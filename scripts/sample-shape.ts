@@ -1,7 +1,8 @@
-/** How a sample model is described, and the words for its tensors. Pure. */
-import type { GgufMeta, WeightType } from "./gguf-writer.ts";
+/** How a sample model is described. Pure. */
+import type { GgufMeta } from "../src/core/gguf-encode.ts";
+import type { LayerShape } from "../src/core/made-up-model.ts";
 
-export interface SampleShape {
+export interface SampleShape extends LayerShape {
   readonly architecture:
     | "llama"
     | "qwen2"
@@ -14,13 +15,7 @@ export interface SampleShape {
     | "lfm2"
     | "qwen35";
   readonly layers: number;
-  readonly width: number;
-  readonly heads: number;
-  readonly kvHeads: number;
-  readonly headSize: number;
-  readonly feedForward: number;
   readonly vocabulary: number;
-  readonly type: WeightType;
   readonly tied?: boolean;
   /** Tokens that the windowed layers see back. */
   readonly window?: number;
@@ -47,16 +42,4 @@ export interface SampleShape {
   };
 }
 
-export interface TensorSpec {
-  readonly name: string;
-  readonly shape: readonly number[];
-  readonly type: WeightType;
-}
-
 export type Keys = Readonly<Record<string, GgufMeta>>;
-
-export const vector = (name: string, ...shape: number[]): TensorSpec => ({ name, shape, type: "F32" });
-
-export function matrix({ type }: SampleShape, name: string, ...shape: number[]): TensorSpec {
-  return { name: `${name}.weight`, shape, type };
-}

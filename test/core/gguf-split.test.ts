@@ -1,6 +1,6 @@
 /** Split models: names and merging. */
 import { describe, expect, test } from "bun:test";
-import { meta } from "../../scripts/gguf-writer.ts";
+import { meta } from "../../src/core/gguf-encode.ts";
 import { mergeParts, partNames, partOf, splitOf } from "../../src/core/gguf-split.ts";
 import { headerOf, tinyModel, zeros } from "../fixtures/gguf-model.ts";
 

@@ -1,7 +1,7 @@
 /** parseGgufHeader(): true files, every truncation, and files made to hurt. */
 import { describe, expect, test } from "bun:test";
-import { concatBytes, encodeHeader, encodeString, encodeU32, encodeU64, meta } from "../../scripts/gguf-writer.ts";
 import { parseGgufHeader } from "../../src/core/gguf.ts";
+import { concatBytes, encodeHeader, encodeString, encodeU32, encodeU64, meta } from "../../src/core/gguf-encode.ts";
 import { bytesOf, headerOf, rawFile, rawTensor, tinyModel, WIDTH, zeros } from "../fixtures/gguf-model.ts";
 
 const HUGE = 2n ** 60n;

@@ -1,6 +1,6 @@
 /** Headers of published Ollama models that llama.cpp cannot load, and of those that it can. */
 import { describe, expect, test } from "bun:test";
-import { meta } from "../../scripts/gguf-writer.ts";
+import { meta } from "../../src/core/gguf-encode.ts";
 import { headerRepairs, projectorDefect, whyNotLoadable } from "../../src/core/loadable.ts";
 import { headerOf, type TinyModel, tinyModel, WIDTH, zeros } from "../fixtures/gguf-model.ts";
 

@@ -1,6 +1,6 @@
 /** activationElements(): the widest step of a layer, by what its keys say. */
 import { describe, expect, test } from "bun:test";
-import { type GgufMeta, meta } from "../../scripts/gguf-writer.ts";
+import { type GgufMeta, meta } from "../../src/core/gguf-encode.ts";
 import { activationElements, perLayerInputs } from "../../src/core/model-activations.ts";
 import { modelKeys } from "../../src/core/model-keys.ts";
 import { headerOf } from "../fixtures/gguf-model.ts";

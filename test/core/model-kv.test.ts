@@ -1,6 +1,6 @@
 /** What layers keep: windows, latent attention, states and borrowed caches as llama.cpp derives them from the keys. */
 import { describe, expect, test } from "bun:test";
-import { type GgufMeta, meta } from "../../scripts/gguf-writer.ts";
+import { type GgufMeta, meta } from "../../src/core/gguf-encode.ts";
 import { modelKeys } from "../../src/core/model-keys.ts";
 import { kvInexactReason, type LayerCache, layerCache } from "../../src/core/model-kv.ts";
 import { headerOf } from "../fixtures/gguf-model.ts";

@@ -1,6 +1,6 @@
 /** modelFacts(): where bytes lie, what the cache takes, and what is no language model. */
 import { describe, expect, test } from "bun:test";
-import { meta } from "../../scripts/gguf-writer.ts";
+import { meta } from "../../src/core/gguf-encode.ts";
 import { type ModelFacts, modelFacts } from "../../src/core/model.ts";
 import { headerOf, type TinyModel, tinyModel, VOCABULARY, WIDTH, zeros } from "../fixtures/gguf-model.ts";
 

@@ -1,8 +1,8 @@
 /** Models of an Ollama store: asked for by Ollama's names, streamed over real backends; damaged ones explained. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync, truncateSync, unlinkSync } from "node:fs";
-import { type GgufFile, meta } from "../../scripts/gguf-writer.ts";
 import { RECITATION } from "../../scripts/recitation.ts";
+import { type GgufFile, meta } from "../../src/core/gguf-encode.ts";
 import type { ModelListing } from "../../src/core/model-listing.ts";
 import { bytesOf, zeros } from "../fixtures/gguf-model.ts";
 import { type LayerContent, openStore, type Store, weights } from "../fixtures/ollama-store.ts";

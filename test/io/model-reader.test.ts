@@ -3,7 +3,7 @@ import { afterAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { meta } from "../../scripts/gguf-writer.ts";
+import { meta } from "../../src/core/gguf-encode.ts";
 import { createModelReader } from "../../src/io/model-reader.ts";
 import { bytesOf, tinyModel } from "../fixtures/gguf-model.ts";
 

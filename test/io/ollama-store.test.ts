@@ -15,7 +15,7 @@ import {
 } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { meta } from "../../scripts/gguf-writer.ts";
+import { meta } from "../../src/core/gguf-encode.ts";
 import type { StoredModel, StoreListing } from "../../src/core/stored-model.ts";
 import { createModelReader } from "../../src/io/model-reader.ts";
 import { createStoreLister } from "../../src/io/ollama-store.ts";

@@ -3,10 +3,10 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { encodeWeights, type WeightType } from "../../scripts/gguf-writer.ts";
 import { runModels } from "../../scripts/models.ts";
 import { expectedCompletion, RECITATION, vocabularyOf, wordsOf } from "../../scripts/recitation.ts";
 import { type RecitingModel, writeRecitingModel } from "../../scripts/recite.ts";
+import { encodeWeights, type WeightType } from "../../src/core/gguf-encode.ts";
 import { readModel } from "../../src/io/model-files.ts";
 import { logitsAfter, type ReferenceModel, readReference } from "../fixtures/reference-llama.ts";
 

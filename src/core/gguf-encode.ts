@@ -1,6 +1,5 @@
-/** Writes GGUF files of any size as a stream: metadata, tensor table, then each tensor's bytes. Format: facts/llamacpp.md section i. */
-import { open, rename, rm } from "node:fs/promises";
-import { SynapticError } from "../src/core/errors.ts";
+/** GGUF files of any size as a stream of bytes: metadata, tensor table, then each tensor. Pure. Format: facts/llamacpp.md section i. */
+import { SynapticError } from "./errors.ts";
 
 /** One metadata value, already in the file's encoding. */
 export interface GgufMeta {
@@ -25,7 +24,6 @@ export interface GgufFile {
 }
 
 const ALIGNMENT = 32;
-const WRITE_BYTES = 1024 ** 2;
 const Q8_BLOCK = 32;
 const Q8_BYTES = 34;
 const TYPES: Readonly<Record<WeightType, { id: number; block: number; bytes: number }>> = {
@@ -152,36 +150,5 @@ export function* ggufChunks(file: GgufFile): Generator<Uint8Array> {
       throw new SynapticError("internal", `Cannot write GGUF file: ${detail}`);
     }
     yield new Uint8Array(padded(expected) - expected);
-  }
-}
-
-/**
- * Writes the file beside its final name and renames it, so that nobody reads half a model.
- * @returns its bytes
- */
-export async function writeGguf(path: string, file: GgufFile): Promise<number> {
-  const part = `${path}.${process.pid}.part`;
-  const handle = await open(part, "w");
-  try {
-    const buffer = new Uint8Array(WRITE_BYTES);
-    let [used, total] = [0, 0];
-    for (const chunk of ggufChunks(file)) {
-      for (let at = 0; at < chunk.length; ) {
-        const taken = Math.min(chunk.length - at, WRITE_BYTES - used);
-        buffer.set(chunk.subarray(at, at + taken), used);
-        [at, used, total] = [at + taken, used + taken, total + taken];
-        if (used < WRITE_BYTES) continue;
-        await handle.writeFile(buffer);
-        used = 0;
-      }
-    }
-    await handle.writeFile(buffer.subarray(0, used));
-    await handle.close();
-    await rename(part, path);
-    return total;
-  } catch (error) {
-    await handle.close();
-    await rm(part, { force: true });
-    throw error;
   }
 }
