@@ -30,6 +30,10 @@ const MEANINGS: Readonly<Record<string, readonly [key: string, meaning: string]>
   "GET /synaptic/status": ["admin", "the snapshot: backends, coordinators, plans, proofs"],
   "GET /synaptic/plan": ["admin", "`?model=NAME`: where its layers would go now, and the llama-server command"],
   "GET /synaptic/models": ["admin", "all models, damaged ones too: what they are, where they would run now, and why"],
+  "POST /synaptic/measure": [
+    "admin",
+    '`{"endpoints": [ENDPOINT], "head": true}`, both optional: times these backends now (all without a list), and the head node; answers when it is done, with the speed of each or why it was not timed',
+  ],
   "POST /synaptic/models/load": ["admin", '`{"model": NAME}`: loads it, answers when it is ready'],
   "POST /synaptic/models/unload": ["admin", '`{"model": NAME}`: ends its coordinator, frees its backends'],
 };
@@ -77,6 +81,8 @@ function idleRuntime(): Runtime {
     http: { request: requestUpstream },
     random,
     machine: { memory: readMemory },
+    state: { read: async () => null, write: async () => {} },
+    timingModel: async () => "",
   };
   return new Runtime({ config: resolved.config, ports, version: "" });
 }

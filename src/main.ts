@@ -23,6 +23,8 @@ import { readProjector } from "./io/projector-file.ts";
 import { random } from "./io/random.ts";
 import { saveReport } from "./io/report-file.ts";
 import { openSentinel, probeBackend } from "./io/rpc-client.ts";
+import { createStateFiles } from "./io/state-file.ts";
+import { createTimingModel } from "./io/timing-model-file.ts";
 
 /** Stamped by scripts/build.ts; absent when run from the sources. */
 declare const SYNAPTIC_VERSION: string | undefined;
@@ -31,7 +33,8 @@ raiseFetchLimit();
 handleOutputErrors();
 
 const reader = createModelReader();
-const system = { platform: process.platform, home: homedir(), root: "/" };
+const home = homedir();
+const system = { platform: process.platform, home, root: "/" };
 const models = {
   read: reader.read,
   projector: readProjector,
@@ -49,15 +52,16 @@ const host: Host = {
       ...(path !== undefined && { path }),
       flags,
       env: process.env,
-      home: homedir(),
+      home,
       cwd: process.cwd(),
       serving,
     }),
-  absolute: (path) => (path.startsWith("~/") ? join(homedir(), path.slice(2)) : resolve(path)),
-  ports: (config: Config, level) =>
-    ({
+  absolute: (path) => (path.startsWith("~/") ? join(home, path.slice(2)) : resolve(path)),
+  ports: (config: Config, level) => {
+    const log = createLogger(level);
+    return {
       clock,
-      log: createLogger(level),
+      log,
       rpc: { probe: probeBackend, openSentinel },
       llama: createLlamaPort(config.llamaServer, process.env),
       models,
@@ -65,7 +69,10 @@ const host: Host = {
       http: { request: requestUpstream },
       random,
       machine: { memory: readMemory },
-    }) satisfies Ports,
+      state: createStateFiles({ env: process.env, home, log }),
+      timingModel: createTimingModel(process.env),
+    } satisfies Ports;
+  },
   listen,
   stopping: handleSignals(),
   saveReport,

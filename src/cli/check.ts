@@ -51,6 +51,7 @@ type Row = readonly [name: string, value: string, source: string];
 
 function configRows(config: Config): readonly Row[] {
   const from = (name: string): string => shortSource(config, name);
+  const idle = config.measure.idleMs;
   const plain = (name: string, value: string | number | boolean): Row => [name, String(value), from(name)];
   return [
     plain("listen.host", config.listen.host),
@@ -96,6 +97,7 @@ function configRows(config: Config): readonly Row[] {
     ["probe.timeout", formatDuration(config.probe.timeoutMs), from("probe.timeoutMs")],
     plain("probe.failures", config.probe.failures),
     plain("probe.successes", config.probe.successes),
+    ["measure.idle", idle === 0 ? "never by itself" : formatDuration(idle), from("measure.idleMs")],
     ...listRows("keys", {
       items: config.keys.map((key) => `${key.name} (${key.scopes.join(", ")})`),
       none: "none",

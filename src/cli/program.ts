@@ -8,6 +8,7 @@ import { configSchemaCommand } from "./config.ts";
 import type { Host } from "./host.ts";
 import { loadCommand, unloadCommand } from "./load.ts";
 import { backendsCommand, planCommand, statusCommand } from "./look.ts";
+import { measureCommand } from "./measure.ts";
 import { modelsCommand } from "./models.ts";
 import { askNodes } from "./nodes.ts";
 import { proveCommand } from "./prove.ts";
@@ -30,6 +31,7 @@ Examples:
   synaptic                                 serve what ~/.synapticllamas.json describes
   synaptic --config cluster.json           serve what that file describes
   synaptic backends                        are all rpc-servers up, and what is free there?
+  synaptic measure                         how fast is each of them?
   synaptic models                          what have I, and where would it run?
   synaptic plan my-model                   where would its layers go, and does it fit?
   synaptic prove ./m.gguf --out proof.md   load it, let it speak, and prove the sharding`;
@@ -100,6 +102,11 @@ function createProgram(given: Host, finish: (code: number) => void): Command {
   command("unload <model>", "have it end a model, once the running answers have ended").action(async (model: string) =>
     finish(await unloadCommand(host, { ...(await look()), model })),
   );
+  command("measure [endpoint...]", "time backends now (all, unless named), and keep how fast they are")
+    .option("--head", "time the head node by itself as well")
+    .action(async (endpoints: string[], { head = false }: { readonly head?: boolean }) =>
+      finish(await measureCommand(host, { ...(await look()), endpoints, head })),
+    );
   command("config", "about the configuration file")
     .command("schema")
     .description("print its JSON Schema")

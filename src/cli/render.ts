@@ -2,12 +2,13 @@
 import type { Plan } from "../core/plan-types.ts";
 import type { Proof } from "../core/proof.ts";
 import type { BackendSnapshot, CoordinatorSnapshot, NodeSnapshot, QueueSnapshot, Snapshot } from "../core/snapshot.ts";
+import { formatSpeed } from "../core/speed-book.ts";
 import { formatBytes, formatDuration } from "../core/units.ts";
 
 type Cell = string | number;
 
 /** A number with its unit, or the dash that stands where there is none. */
-const QUANTITY = /^(?:-|-?\d+(?:\.\d+)?(?: (?:[KMGT]i)?B| ms)?)$/;
+const QUANTITY = /^(?:-|-?\d+(?:\.\d+)?(?: (?:[KMGT]i)?B| ms| GB\/s)?)$/;
 
 /** Columns as wide as their widest cell; quantities to the right. */
 export function table(header: readonly string[], rows: readonly (readonly Cell[])[]): string {
@@ -31,16 +32,17 @@ export function table(header: readonly string[], rows: readonly (readonly Cell[]
 
 export function renderBackends(backends: readonly BackendSnapshot[]): string {
   if (backends.length === 0) return "No backends are configured (rpc_backends)\n";
-  const rows = backends.map(({ endpoint, state, protocol, rttMs, devices, lease, reason }) => [
+  const rows = backends.map(({ endpoint, state, protocol, rttMs, devices, lease, reason, speed }) => [
     endpoint,
     state,
     protocol ?? "-",
     rttMs === null ? "-" : `${rttMs.toFixed(1)} ms`,
     devices.map(({ kind }) => kind).join(", ") || "-",
     devices.length === 0 ? "-" : formatBytes(devices.reduce((sum, device) => sum + device.freeBytes, 0)),
+    speed ? formatSpeed(speed.bytesPerSecond) : "-",
     lease ? `held for ${lease}` : reason,
   ]);
-  return table(["BACKEND", "STATE", "RPC", "RTT", "DEVICES", "FREE", ""], rows);
+  return table(["BACKEND", "STATE", "RPC", "RTT", "DEVICES", "FREE", "SPEED", ""], rows);
 }
 
 /** A table; empty without nodes. */

@@ -166,6 +166,19 @@ const probeSchema = z
   )
   .describe("How backends are watched.");
 
+const measureSchema = z
+  .object(
+    {
+      idleMs: wholeNumber(0, 86_400_000, "of milliseconds")
+        .optional()
+        .describe(
+          "How long no request and no load must have been there before a backend that was never timed is; 60000 when left out, 0 = never by itself.",
+        ),
+    },
+    { error: "an object with idleMs" },
+  )
+  .describe("How fast each backend is: timed once, for a few seconds, with a small model of our own.");
+
 const keySchema = z.object(
   {
     name: z
@@ -204,6 +217,7 @@ export const synapticSchema = z
         .optional()
         .describe("Limits and wishes for single backends; defines them when rpc_backends is absent."),
       probe: probeSchema.optional(),
+      measure: measureSchema.optional(),
       keys: z.array(keySchema, { error: "a list of keys" }).optional().describe("API keys, kept as hashes."),
       holdMs: wholeNumber(0, 600_000, "of milliseconds")
         .optional()

@@ -78,6 +78,11 @@ export interface ProbeConfig {
   readonly timeoutMs: number;
 }
 
+export interface MeasureConfig {
+  /** How long the server must have been idle before a backend is timed; 0 = never. */
+  readonly idleMs: number;
+}
+
 export type KeyScope = "use" | "admin";
 
 export interface ConfigKey {
@@ -122,6 +127,7 @@ export interface Config {
   readonly models: ModelsConfig;
   readonly ollama: OllamaConfig;
   readonly probe: ProbeConfig;
+  readonly measure: MeasureConfig;
   readonly keys: readonly ConfigKey[];
   /** In plain, to ask a running server with. Not enumerable: JSON, logs and copies by spread leave it out. */
   readonly apiKey: string | null;

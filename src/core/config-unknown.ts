@@ -53,6 +53,7 @@ const OWN_KEYS = [
   "models",
   "ollama",
   "probe",
+  "measure",
   "keys",
   "queue",
   "limits",

@@ -12,7 +12,7 @@ import {
   type Ledger,
   textCandidate,
 } from "./config-sources.ts";
-import type { Config, ConfigKey, ProbeConfig } from "./config-types.ts";
+import type { Config, ConfigKey, MeasureConfig, ProbeConfig } from "./config-types.ts";
 import { listenHostSchema } from "./config-words.ts";
 
 /** What every resolver reads: the input and the file's own part, already held to the schema. */
@@ -102,6 +102,11 @@ export function resolveProbe(ledger: Ledger, context: ValueContext): ProbeConfig
     successes: ownValue(ledger, context, { path: ["probe", "successes"], value: probe.successes, fallback: 2 }),
     timeoutMs: ownValue(ledger, context, { path: ["probe", "timeoutMs"], value: probe.timeoutMs, fallback: 2000 }),
   };
+}
+
+export function resolveMeasure(ledger: Ledger, context: ValueContext): MeasureConfig {
+  const { idleMs } = context.own.measure ?? {};
+  return { idleMs: ownValue(ledger, context, { path: ["measure", "idleMs"], value: idleMs, fallback: 60_000 }) };
 }
 
 /** Values with one source beside the default. */

@@ -1,6 +1,6 @@
 /** What coordinators hold of the RAM of machines, by their plans. Pure. */
 import { HEAD_MACHINE } from "./health.ts";
-import type { HeadFacts, Held, Plan } from "./plan-types.ts";
+import type { HeadFacts, Held, LocalDevice, LocalShare, Plan } from "./plan-types.ts";
 import type { BackendSnapshot } from "./snapshot.ts";
 
 type Seen = readonly Pick<BackendSnapshot, "endpoint" | "machine">[];
@@ -29,4 +29,11 @@ export function withGivenBack(head: HeadFacts, plans: readonly Plan[], backends:
   const mapped = plans.reduce((sum, plan) => sum + plan.head.modelBytes, 0);
   const bytes = held.reduce((sum, { ramBytes }) => sum + ramBytes, -mapped);
   return { ...head, freeBytes: Math.min(head.totalBytes, head.freeBytes + Math.max(0, bytes)) };
+}
+
+/** What the engine said is free was measured before anything was loaded. */
+export function lessHeld(device: LocalDevice, held: readonly LocalShare[]): LocalDevice {
+  const mine = held.filter(({ name }) => name === device.name);
+  const bytes = mine.reduce((sum, share) => sum + share.modelBytes + share.kvBytes + share.computeBytes, 0);
+  return { ...device, freeBytes: Math.max(0, device.freeBytes - bytes) };
 }

@@ -98,7 +98,8 @@ function without(defaults: readonly string[], given: readonly string[]): readonl
   return defaults.filter((_, index) => !isGiven(defaults[index - (index % 2)] ?? ""));
 }
 
-function backendFacts(config: Config, seen: BackendSnapshot): BackendFacts {
+/** What the planner needs of a backend: as it was seen, and what the owner says of it. */
+export function backendFacts(config: Config, seen: BackendSnapshot): BackendFacts {
   const { endpoint, machine, devices, speed, rttMs } = seen;
   const { maxMemoryBytes, layers, priority, ownDevice } =
     config.backends.find((own) => own.endpoint === endpoint) ?? {};

@@ -8,3 +8,9 @@ export interface Speed {
   /** ISO 8601. */
   readonly measuredAt: string;
 }
+
+/** One measurement with the timing model. */
+export interface Timing extends Speed {
+  /** Of the timing model, with all that a token costs beside its weights. */
+  readonly tokensPerSecond: number;
+}

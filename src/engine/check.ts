@@ -62,16 +62,29 @@ async function askCanary(ports: Ports, { child, plan, signal }: Canary) {
     plan.backends.some(({ devices }) => devices.some((device) => device.kind === "accelerator" && device.layers > 0));
   const length = Math.min(plan.microBatchSize, plan.contextSize - 2 * CANARY_TOKENS);
   const prompt = accelerated ? new Array<number>(length).fill(1) : "Hello";
-  const response = await ports.http.request(`${child.url}/completion`, {
+  const body = { prompt, n_predict: CANARY_TOKENS, cache_prompt: false, temperature: 0 };
+  return await complete(ports, { child, body, signal });
+}
+
+export interface CompletionRequest {
+  readonly child: Child;
+  readonly body: Readonly<Record<string, unknown>>;
+  readonly signal: AbortSignal;
+}
+
+/** A whole completion of our own, by llama-server's own endpoint; what it answers is not judged. */
+export async function complete({ http }: Pick<Ports, "http">, { child, body, signal }: CompletionRequest) {
+  const response = await http.request(`${child.url}/completion`, {
     method: "POST",
     headers: { "content-type": "application/json", authorization: `Bearer ${child.apiKey}` },
-    body: JSON.stringify({ prompt, n_predict: CANARY_TOKENS, cache_prompt: false, temperature: 0 }),
+    body: JSON.stringify(body),
     signal,
   });
   return { status: response.status, text: await response.text() };
 }
 
-function predictedPerSecond(text: string): number | null {
+/** Tokens per second as its answer has them; null when it has none. */
+export function predictedPerSecond(text: string): number | null {
   const match = /"predicted_per_second":\s*([\d.]+)/.exec(text);
   return match?.[1] ? Number(match[1]) : null;
 }

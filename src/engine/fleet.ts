@@ -6,11 +6,12 @@ import { SynapticError } from "../core/errors.ts";
 import type { ModelFacts } from "../core/model.ts";
 import { heldByOllama, type MemoryView } from "../core/node-memory.ts";
 import { planModel } from "../core/plan.ts";
-import { heldByPlans, withGivenBack } from "../core/plan-held.ts";
+import { heldByPlans, lessHeld, withGivenBack } from "../core/plan-held.ts";
 import { planInput } from "../core/plan-input.ts";
-import type { LocalDevice, LocalShare, PlanInput, PlanResult } from "../core/plan-types.ts";
+import type { HeadFacts, PlanInput, PlanResult } from "../core/plan-types.ts";
 import type { BackendSnapshot, CoordinatorSnapshot, EngineFacts, LoadView } from "../core/snapshot.ts";
 import { SWAP_RULES } from "../core/swap-types.ts";
+import { MEASURE_HOLDER } from "../core/timing.ts";
 import type { Ask } from "./admission.ts";
 import type { CatalogEntry } from "./catalog-entry.ts";
 import type { Prepared } from "./child.ts";
@@ -38,6 +39,10 @@ export interface FleetOptions {
   readonly monitor: Monitor;
   readonly engine: KnownEngine;
   readonly ollama: OllamaRoom;
+  /** Has a timing under way given up; resolves when its backend is free. */
+  readonly letGo?: () => Promise<void>;
+  /** What is known of the head node beside its memory. */
+  readonly head?: () => Pick<HeadFacts, "speed">;
 }
 
 export class Fleet {
@@ -115,6 +120,11 @@ export class Fleet {
     await this.#coordinators.get(model)?.unload();
   }
 
+  /** When a request of any model last ended; 0 before the first. */
+  lastUsed(): number {
+    return Math.max(0, ...[...this.#coordinators.values()].map((coordinator) => coordinator.lastUsed()));
+  }
+
   snapshot(): readonly CoordinatorSnapshot[] {
     return [...this.#coordinators.values()].map((coordinator) => coordinator.snapshot());
   }
@@ -161,6 +171,7 @@ export class Fleet {
   async #prepare(entry: CatalogEntry, signal: AbortSignal): Promise<Prepared | null> {
     const { monitor, config, ollama } = this.#options;
     signal.throwIfAborted();
+    await this.#options.letGo?.();
     if (!config.sharding) {
       throw new SynapticError("no_backends", `Cannot load ${entry.id}: model sharding is switched off`, {
         hint: "set model_sharding_enabled to true in the config",
@@ -208,10 +219,11 @@ export class Fleet {
   }
 
   #input(model: CatalogEntry, { givers, beside = [], view, engine, args = [], ...sources }: InputSources): PlanInput {
-    const { config, monitor, ollama } = this.#options;
+    const { config, monitor, ollama, head } = this.#options;
     const taken = new Set(beside.flatMap(({ backends }) => backends.map(({ endpoint }) => endpoint)));
+    const lets = [...givers, MEASURE_HOLDER];
     const isUsable = ({ endpoint, state, lease }: BackendSnapshot) =>
-      !taken.has(endpoint) && (state === "up" || (state === "leased" && lease !== null && givers.includes(lease)));
+      !taken.has(endpoint) && (state === "up" || (state === "leased" && lease !== null && lets.includes(lease)));
     const keepers = [...this.#coordinators].filter(([name]) => name !== model.id && !givers.includes(name));
     const plansOf = (some: readonly (readonly [string, Supervisor])[]) =>
       some.flatMap(([, coordinator]) => coordinator.heldPlan() ?? []);
@@ -225,18 +237,11 @@ export class Fleet {
       config,
       backends,
       isUsable,
-      head: withGivenBack(view?.head ?? this.#ports.machine.memory(), given, backends),
+      head: withGivenBack({ ...(view?.head ?? this.#ports.machine.memory()), ...head?.() }, given, backends),
       held: [...heldByPlans(kept, backends), ...(view ? heldByOllama(view.nodes) : ollama.held())],
       engine: { ...engine, localDevices },
       headerArgs: args,
       ...sources,
     });
   }
-}
-
-/** What the engine said is free was measured before anything was loaded. */
-function lessHeld(device: LocalDevice, held: readonly LocalShare[]): LocalDevice {
-  const mine = held.filter(({ name }) => name === device.name);
-  const bytes = mine.reduce((sum, share) => sum + share.modelBytes + share.kvBytes + share.computeBytes, 0);
-  return { ...device, freeBytes: Math.max(0, device.freeBytes - bytes) };
 }

@@ -17,6 +17,7 @@ import {
 } from "../core/health.ts";
 import type { EngineProtocol } from "../core/rpc.ts";
 import type { BackendSnapshot } from "../core/snapshot.ts";
+import type { Speed } from "../core/speed.ts";
 import type { Endpoint } from "../core/units.ts";
 import { type BackendAnnouncer, createAnnouncer } from "./backend-log.ts";
 import { createLease, type Lease } from "./lease.ts";
@@ -35,6 +36,8 @@ export interface MonitorOptions {
   readonly successes: number;
   /** For one probe. */
   readonly timeoutMs: number;
+  /** What is known of a backend that answered with these devices. */
+  readonly speedOf?: (backend: BackendSnapshot) => Speed | null;
 }
 
 export type BackendListener = (backends: readonly BackendSnapshot[]) => void;
@@ -129,6 +132,13 @@ export class Monitor {
   setEngineProtocol(protocol: EngineProtocol | null): void {
     this.#engine = protocol;
     for (const entry of this.#entries.values()) this.#write(entry, applyEngine(entry.health, this.#rules(entry)));
+    this.showSpeeds();
+  }
+
+  /** To be called when more, or something else, is known of the backends' speeds. */
+  showSpeeds(): void {
+    for (const entry of this.#entries.values()) entry.view = this.#view(entry);
+    this.#snapshot = null;
   }
 
   snapshot(): readonly BackendSnapshot[] {
@@ -191,10 +201,16 @@ export class Monitor {
     if (health === entry.health) return;
     const before = entry.view;
     entry.health = health;
-    entry.view = viewBackend(entry.endpoint, health, entry.address);
+    entry.view = this.#view(entry);
     this.#snapshot = null;
     entry.announce(health, this.#engine);
     if (isNews(before, entry.view)) for (const listener of this.#listeners) listener(this.snapshot());
+  }
+
+  #view({ endpoint, health, address }: Entry): BackendSnapshot {
+    const view = viewBackend(endpoint, health, address);
+    const speed = view.devices.length > 0 ? this.#options.speedOf?.(view) : null;
+    return speed ? Object.freeze({ ...view, speed }) : view;
   }
 
   #rules(entry: Entry): HealthRules {

@@ -130,6 +130,17 @@ export interface HttpPort {
   request(url: string, request: HttpRequest): Promise<Response>;
 }
 
+/** What is remembered between runs, shared with other synaptics of the same user. Nothing depends on it: neither call rejects. */
+export interface StatePort {
+  /** What was written last under this name, by whichever of them; null when nothing was, or it cannot be used. */
+  read(name: string): Promise<unknown>;
+  /** As JSON, whole or not at all. */
+  write(name: string, value: unknown): Promise<void>;
+}
+
+/** The path of the model that backends are timed with; it is made when it is not there. Rejects with what is wrong. */
+export type TimingModelPort = (signal: AbortSignal) => Promise<string>;
+
 export interface RandomPort {
   /** An unguessable token, 256 bits in hex. */
   token(): string;
@@ -151,4 +162,6 @@ export interface Ports {
   readonly http: HttpPort;
   readonly random: RandomPort;
   readonly machine: MachinePort;
+  readonly state: StatePort;
+  readonly timingModel: TimingModelPort;
 }

@@ -6,6 +6,7 @@ import { type RequestIdVariables, requestId } from "hono/request-id";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { fromUnknown, SynapticError, toOpenAi } from "../core/errors.ts";
 import { allowedOrigin, type KeyVariables, requireKey, requireLocalHost, requireOwnOrigin } from "./guard.ts";
+import { measureRoutes } from "./measure.ts";
 import { openAiRoutes } from "./openai.ts";
 import { healthRoutes, metricsRoutes, synapticRoutes } from "./ops.ts";
 import type { RuntimeView } from "./runtime-view.ts";
@@ -28,6 +29,7 @@ export function createApp(view: RuntimeView): Hono<AppEnv> {
   app.route("/v1", openAiRoutes(view));
   app.route("/", metricsRoutes(view));
   app.route("/synaptic", synapticRoutes(view));
+  app.route("/synaptic", measureRoutes(view));
   app.notFound((context) => {
     const error = new SynapticError("unknown_url", `Unknown request URL: ${context.req.method} ${context.req.path}`, {
       hint: "the API is under /v1, operations under /synaptic",

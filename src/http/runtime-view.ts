@@ -25,4 +25,5 @@ export interface RuntimeView {
   snapshot(): Snapshot;
   plan: Runtime["plan"];
   models: Runtime["models"];
+  measure: Runtime["measure"];
 }

@@ -24,13 +24,18 @@ export interface LlamaServerSearch {
 const HOW_TO_GET =
   "run `npm run llama` in synaptic's folder, or install llama.cpp with RPC (Debian and Ubuntu: llama.cpp-tools, llama.cpp-tools-extra and libggml0-backend-rpc; Homebrew: llama.cpp, if its llama-server knows --rpc; from source: cmake -DGGML_RPC=ON) and put it on PATH or set LLAMA_SERVER_PATH";
 
-/** The folder of the private copy that scripts/llama.ts makes: wrappers named after the programs lie directly in it. */
-export function llamaCacheFolder(env: Environment): string {
+/** Where synaptic keeps what it can make again. */
+export function cacheFolder(env: Environment): string {
   const xdg = env.XDG_CACHE_HOME;
-  if (xdg && isAbsolute(xdg)) return join(xdg, "synaptic", "llama");
+  if (xdg && isAbsolute(xdg)) return join(xdg, "synaptic");
   const home = env.HOME || homedir();
   const cache = process.platform === "darwin" ? join(home, "Library", "Caches") : join(home, ".cache");
-  return join(cache, "synaptic", "llama");
+  return join(cache, "synaptic");
+}
+
+/** The folder of the private copy that scripts/llama.ts makes: wrappers named after the programs lie directly in it. */
+export function llamaCacheFolder(env: Environment): string {
+  return join(cacheFolder(env), "llama");
 }
 
 /**

@@ -32,9 +32,11 @@ describe("with nobody serving", () => {
     const good = await lab.run(["backends"], { config });
     expect({ code: good.code, stderr: good.stderr }).toEqual({ code: 0, stderr: "" });
     const [header, ...rows] = good.stdout.trimEnd().split("\n");
-    expect(header).toMatch(/^BACKEND +STATE +RPC +RTT +DEVICES +FREE$/);
+    expect(header).toMatch(/^BACKEND +STATE +RPC +RTT +DEVICES +FREE +SPEED$/);
     expect(rows).toHaveLength(2);
-    expect(rows[0]).toMatch(new RegExp(`^${backends[0]?.endpoint} +up +8\\.\\d\\.\\d +[\\d.]+ ms +cpu +[\\d.]+ .iB$`));
+    expect(rows[0]).toMatch(
+      new RegExp(`^${backends[0]?.endpoint} +up +8\\.\\d\\.\\d +[\\d.]+ ms +cpu +[\\d.]+ .iB +-$`),
+    );
     const bad = await lab.run(["backends"], { config: lab.config([...endpointsOf(backends), "127.0.0.1:9"]) });
     expect(bad.code).toBe(1);
     expect(bad.stdout).toMatch(/127\.0\.0\.1:9 +down .*connection refused/);

@@ -14,6 +14,7 @@ import { type FakeChild, FakeLlama } from "../fakes/llama-port.ts";
 import { createRecordedLog } from "../fakes/log.ts";
 import { ScriptedOllama } from "../fakes/ollama-port.ts";
 import { ScriptedRpc } from "../fakes/rpc-port.ts";
+import { createFakeState } from "../fakes/state.ts";
 import { logOfPlan } from "../fixtures/engine-log.ts";
 import { modelOf } from "../fixtures/model-facts.ts";
 
@@ -40,6 +41,7 @@ export function portsOf(models: Readonly<Record<string, ModelFacts>>) {
   const log = createRecordedLog();
   const rpc = new ScriptedRpc();
   const ollama = new ScriptedOllama();
+  const state = createFakeState();
   const ports: Ports = {
     clock,
     log,
@@ -59,8 +61,10 @@ export function portsOf(models: Readonly<Record<string, ModelFacts>>) {
     ollama,
     random: { token: () => "secret" },
     machine: { memory: () => ({ freeBytes: 64 * 1024 ** 3, totalBytes: 64 * 1024 ** 3 }) },
+    state,
+    timingModel: async () => "/cache/timing.gguf",
   };
-  return { llama, clock, log, rpc, ollama, ports };
+  return { llama, clock, log, rpc, ollama, state, ports };
 }
 
 export function configOf({ own = {}, more = {} }: Omit<FleetWorld, "models">): Config {

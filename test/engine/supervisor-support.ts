@@ -11,6 +11,7 @@ import { createFakeClock } from "../fakes/clock.ts";
 import { type FakeChild, FakeLlama } from "../fakes/llama-port.ts";
 import { createRecordedLog } from "../fakes/log.ts";
 import { ScriptedRpc } from "../fakes/rpc-port.ts";
+import { createFakeState } from "../fakes/state.ts";
 import { logOfPlan } from "../fixtures/engine-log.ts";
 import { planned, R24 } from "../fixtures/model-facts.ts";
 
@@ -63,6 +64,8 @@ export function setUp(prepare?: (signal: AbortSignal) => Promise<Prepared | null
     ollama: { poll: unused, unload: unused },
     random: { token: () => "secret" },
     machine: { memory: () => ({ freeBytes: 64 * 1024 ** 3, totalBytes: 64 * 1024 ** 3 }) },
+    state: createFakeState(),
+    timingModel: unused,
   };
   const prepareNow = async (): Promise<Prepared> => {
     const lease = createFakeLease(PLAN.backends.map(({ endpoint }) => endpoint));

@@ -2,9 +2,11 @@
 import type { ConfigInput } from "../../src/core/config-sources.ts";
 import type { Config } from "../../src/core/config-types.ts";
 import { SynapticError } from "../../src/core/errors.ts";
+import type { MeasureRow } from "../../src/core/timing.ts";
 import { Admission } from "../../src/engine/admission.ts";
 import { type CatalogEntry, fileEntry } from "../../src/engine/catalog-entry.ts";
 import { InFlight } from "../../src/engine/in-flight.ts";
+import type { MeasureWish } from "../../src/engine/measurements.ts";
 import { createMetrics, type RequestRecord } from "../../src/engine/metrics.ts";
 import type { Clock, HttpRequest } from "../../src/engine/ports.ts";
 import type { RuntimeView } from "../../src/http/runtime-view.ts";
@@ -57,6 +59,9 @@ export interface FakeRuntime extends RuntimeView {
   slots: string;
   plannedAs: Awaited<ReturnType<RuntimeView["plan"]>> | null;
   readonly unloaded: string[];
+  /** What was asked to be measured. */
+  readonly wishes: MeasureWish[];
+  measured: readonly MeasureRow[];
 }
 
 /** The small config of a test: sharding over one backend that nobody asks. */
@@ -170,6 +175,13 @@ export function createFakeRuntime(options: FakeRuntimeOptions): FakeRuntime {
       throw new SynapticError("does_not_fit", "Cannot place m: needs 2 GiB, 1 GiB free");
     },
     models: async () => ({ models: [], problems: [] }),
+    async measure(wish, signal) {
+      runtime.wishes.push(wish);
+      signal.throwIfAborted();
+      return runtime.measured;
+    },
+    wishes: [],
+    measured: [],
     log,
     records,
     busy: () => admission.busy(),

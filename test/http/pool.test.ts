@@ -10,6 +10,7 @@ import { pollNode, unloadFromNode } from "../../src/io/ollama-client.ts";
 import { createRecordedLog } from "../fakes/log.ts";
 import { type FakeOllamaNode, startOllamaNode } from "../fakes/ollama-node.ts";
 import { testConfig } from "../fakes/runtime.ts";
+import { createFakeState } from "../fakes/state.ts";
 
 const MODEL = { name: "m:latest", bytes: 1_000_000_000 };
 const stages: (() => Promise<void>)[] = [];
@@ -56,6 +57,8 @@ async function setPool(count: number) {
       http: { request: requestUpstream },
       random: { token: () => "t" },
       machine: { memory: () => ({ freeBytes: 1, totalBytes: 1 }) },
+      state: createFakeState(),
+      timingModel: nothing,
     },
   });
   await runtime.start();
