@@ -101,7 +101,7 @@ describe("a server in use", () => {
     await clock.advance(600_000);
     expect(timed()).toBe(0);
     leave?.();
-    await clock.advance(66_000);
+    await clock.advance(61_000);
     expect(timed()).toBe(1);
     await runtime.close();
   });
