@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { SynapticError } from "../../src/core/errors.ts";
 import { MEASURE_HOLDER } from "../../src/core/timing.ts";
 import { advanceUntil } from "../fakes/clock.ts";
+import { modelOf } from "../fixtures/model-facts.ts";
 import { NEVER, THREE } from "./fleet-support.ts";
 import { type MeasureWorld, setUp } from "./measure-support.ts";
 
@@ -136,6 +137,24 @@ describe("a request that comes during a timing", () => {
     await runtime.fleet.unload("a");
     await clock.advance(66_000);
     expect(shown()[0]).toBe(11.8);
+    await runtime.close();
+  });
+
+  test("has no idle model ended for it: what is timed is as good as free", async () => {
+    // On two backends of the three.
+    const { runtime, clock, llama, acquire, load, measuring } = await started({ large: modelOf({ layers: 120 }) });
+    (await advanceUntil(clock, acquire())).release();
+    const acquireLarge = async () => await runtime.fleet.acquire(await runtime.catalog.find("large"), NEVER);
+    // Once before, so that its size is known.
+    (await advanceUntil(clock, acquireLarge())).release();
+    await runtime.fleet.unload("large");
+    llama.onSpawn = () => {};
+    await clock.advance(66_000);
+    expect(measuring()).toBe(SECOND);
+    llama.onSpawn = load;
+    const grant = await advanceUntil(clock, acquireLarge());
+    expect(runtime.snapshot().backends.map(({ lease }) => lease)).toEqual(["a", "large", "large"]);
+    grant.release();
     await runtime.close();
   });
 

@@ -1,4 +1,5 @@
 /** A runtime whose backends can be timed: every llama-server loads as planned, and runs at a speed by backend. */
+import type { ModelFacts } from "../../src/core/model.ts";
 import type { EngineFacts } from "../../src/core/snapshot.ts";
 import { MEASURE_HOLDER } from "../../src/core/timing.ts";
 import { planTiming } from "../../src/core/timing-plan.ts";
@@ -23,16 +24,18 @@ export interface MeasureWorld {
   readonly engine?: EngineFacts;
   /** Of an earlier runtime. */
   readonly state?: FakeState;
+  /** Beside the model `a`, which one backend holds. */
+  readonly large?: ModelFacts;
   /** Tokens per second; 100 where nothing is said. */
   readonly speeds?: Readonly<Record<string, number>>;
 }
 
-export function setUp({ own = {}, more = {}, engine = ENGINE, state, speeds = {} }: MeasureWorld = {}) {
-  const parts = portsOf({ timing: TIMING_FACTS });
+export function setUp({ own = {}, more = {}, engine = ENGINE, state, large, speeds = {} }: MeasureWorld = {}) {
+  const parts = portsOf({ timing: TIMING_FACTS, ...(large && { large }) });
   const { llama, clock, rpc, log } = parts;
   llama.facts = engine;
   const ports = { ...parts.ports, ...(state && { state }) };
-  const models = { files: { a: "/models/a.gguf" } };
+  const models = { files: { a: "/models/a.gguf", large: "/models/large.gguf" } };
   const runtime = new Runtime({ config: configOf({ own: { models, ...own }, more }), ports, version: "1.2.3" });
 
   /** As planned: the timing model on one backend or the head node, another model as the snapshot says. */
