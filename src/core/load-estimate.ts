@@ -1,4 +1,5 @@
 /** How long a load still takes, from earlier loads of this cluster and from how far it is. Pure. */
+import { z } from "zod";
 
 /** A load that succeeded: from the spawn until the coordinator was ready. */
 export interface LoadSample {
@@ -21,6 +22,18 @@ const KEPT_PER_MODEL = 3;
 const KEPT = 100;
 /** Below it, what is done so far says little: llama-server reads the header and reserves memory first. */
 const TELLING_PROGRESS = 0.2;
+
+const sampleSchema = z.object({
+  model: z.string().max(1_000),
+  bytes: z.number().positive(),
+  ms: z.number().nonnegative(),
+});
+
+/** What an earlier run kept; what makes no sense of it is left out. */
+export function readSamples(value: unknown): readonly LoadSample[] {
+  const list: readonly unknown[] = Array.isArray(value) ? value.slice(0, KEPT) : [];
+  return list.flatMap((each) => sampleSchema.safeParse(each).data ?? []);
+}
 
 /** The samples with one more, the latest first; so many as are worth keeping. */
 export function withSample(samples: readonly LoadSample[], sample: LoadSample): readonly LoadSample[] {

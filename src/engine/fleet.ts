@@ -17,7 +17,7 @@ import type { CatalogEntry } from "./catalog-entry.ts";
 import type { Prepared } from "./child.ts";
 import type { Grant } from "./grant.ts";
 import type { KnownEngine } from "./known-engine.ts";
-import { createLoadHistory } from "./load-history.ts";
+import { createLoadHistory, type LoadHistory } from "./load-history.ts";
 import type { Monitor } from "./monitor.ts";
 import type { OllamaRoom } from "./ollama-room.ts";
 import type { Ports } from "./ports.ts";
@@ -53,11 +53,13 @@ export class Fleet {
   readonly #swapper: Swapper;
   readonly #ignoreBackends: () => void;
   #closing = false;
-  readonly #history = createLoadHistory();
+  readonly #history: LoadHistory;
 
   constructor(ports: Ports, options: FleetOptions) {
     this.#ports = ports;
     this.#options = options;
+    this.#history = createLoadHistory(ports.state);
+    void this.#history.load();
     const { config, monitor } = options;
     this.#swapper = new Swapper(ports, {
       coordinators: this.#coordinators,

@@ -103,7 +103,7 @@ export class Launch {
     try {
       this.#checked = await checkCoordinator(this.#ports, { child, prepared, signal: this.#over.signal });
       child.log.endLoad();
-      this.#options.history.record(this.#load(prepared.plan));
+      void this.#options.history.record(this.#load(prepared.plan));
       await prepared.lease.guard((endpoint, detail) => {
         report({ tag: "lost", launch: id, error: this.#lost(endpoint, detail) });
       });

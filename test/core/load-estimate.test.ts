@@ -1,6 +1,6 @@
 /** How long a load still takes. */
 import { expect, test } from "bun:test";
-import { type LoadSample, remainingLoadMs, withSample } from "../../src/core/load-estimate.ts";
+import { type LoadSample, readSamples, remainingLoadMs, withSample } from "../../src/core/load-estimate.ts";
 import { GIB } from "../../src/core/units.ts";
 
 const a = (ms: number): LoadSample => ({ model: "a", bytes: 10 * GIB, ms });
@@ -36,4 +36,11 @@ test("withSample() keeps the latest three of each model, and a hundred in all", 
   const kept = models.reduce(withSample, many);
   expect(kept).toHaveLength(100);
   expect(kept[0]?.model).toBe("m149");
+});
+
+test("readSamples() takes what an earlier run kept, and leaves out what makes no sense", () => {
+  const good = a(5);
+  expect(readSamples([good, { ...good, ms: "5" }, null, { model: "b" }, { ...good, bytes: 0 }])).toEqual([good]);
+  for (const value of [null, "x", 7, {}]) expect(readSamples(value)).toEqual([]);
+  expect(readSamples(JSON.parse(JSON.stringify(Array.from({ length: 500 }, () => good))))).toHaveLength(100);
 });

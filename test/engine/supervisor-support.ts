@@ -77,7 +77,7 @@ export function setUp(prepare?: (signal: AbortSignal) => Promise<Prepared | null
     queue: { perModel: 256, perKey: 128, longestWaitMs: 600_000 },
     prepare: prepare ?? prepareNow,
     onFailure: (cause) => failures.push(cause),
-    history: createLoadHistory(),
+    history: createLoadHistory(ports.state),
     pinned: false,
     keepMs: Number.POSITIVE_INFINITY,
     // Nobody else is there: it is always its turn.
