@@ -91,13 +91,15 @@ export interface Untimed {
   readonly nowMs: number;
 }
 
-/** The first backend that is free, has no fresh speed, and has not failed lately. */
+/** The first backend that is free, has no fresh speed, and has not failed lately; none where there is but one, since then
+ *  its speed decides nothing. */
 export function nextToTime({ backends, failures, build, nowMs }: Untimed): BackendSnapshot | null {
   const hasFailed = ({ endpoint, devices }: BackendSnapshot) => {
     const failed = failures.get(endpoint);
     const isSame = failed?.key === backendKey(endpoint, devices) && failed.build === build;
     return isSame && nowMs - failed.atMs < TRY_AGAIN_MS;
   };
+  if (backends.length < 2) return null;
   const isNext = (backend: BackendSnapshot) => backend.state === "up" && !backend.speed && !hasFailed(backend);
   return backends.find(isNext) ?? null;
 }

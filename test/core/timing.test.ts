@@ -121,12 +121,18 @@ describe("nextToTime()", () => {
   test("is none that failed within the hour", () => {
     const failures = new Map([["a:1", failed]] as const);
     expect(next([backend("a:1"), backend("b:1")], failures)).toBe("b:1");
-    expect(next([backend("a:1")], failures, 3_599_999)).toBeNull();
-    expect(next([backend("a:1")], failures, 3_600_000)).toBe("a:1");
+    const timed = backend("b:1", { speed });
+    expect(next([backend("a:1"), timed], failures, 3_599_999)).toBeNull();
+    expect(next([backend("a:1"), timed], failures, 3_600_000)).toBe("a:1");
   });
 
   test("is one that failed with other devices, or another llama-server", () => {
-    expect(next([backend("a:1", { devices: [cpu(16 * GIB)] })], new Map([["a:1", failed]]))).toBe("a:1");
-    expect(next([backend("a:1")], new Map([["a:1", { ...failed, build: "0.6.0 (1)" }]]))).toBe("a:1");
+    const timed = backend("b:1", { speed });
+    expect(next([backend("a:1", { devices: [cpu(16 * GIB)] }), timed], new Map([["a:1", failed]]))).toBe("a:1");
+    expect(next([backend("a:1"), timed], new Map([["a:1", { ...failed, build: "0.6.0 (1)" }]]))).toBe("a:1");
+  });
+
+  test("is none where there is but one backend: its speed decides nothing", () => {
+    expect(next([backend("a:1")])).toBeNull();
   });
 });
