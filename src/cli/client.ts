@@ -73,6 +73,6 @@ export async function readAnswer(url: string, response: Response): Promise<unkno
 }
 
 function messageOf(text: string): string | null {
-  const match = /"message":\s*"((?:[^"\\]|\\.)*)"/.exec(text);
+  const match = /"(?:message|error)":\s*"((?:[^"\\]|\\.)*)"/.exec(text);
   return match?.[1] === undefined ? null : String(JSON.parse(`"${match[1]}"`));
 }

@@ -62,9 +62,9 @@ function whereOf({ runs, where, origin }: ListedModel): string {
 /** What to do to have here what other machines have: once for all models with the same remedy but for their names. */
 function describeElsewhere(models: readonly ListedModel[]): string {
   const byRemedy = new Map<string, string[]>();
-  for (const { id, origin, reasons } of models) {
+  for (const { id, origin, notes } of models) {
     if (origin.kind !== "node") continue;
-    const remedy = (reasons[0] ?? "").replaceAll(id, "MODEL");
+    const remedy = (notes[0] ?? "").replaceAll(id, "MODEL");
     byRemedy.set(remedy, [...(byRemedy.get(remedy) ?? []), id]);
   }
   return [...byRemedy].map(([remedy, ids]) => `Not on this machine: ${ids.join(", ")}\n  ${remedy}\n`).join("");

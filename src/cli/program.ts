@@ -5,6 +5,7 @@ import { describeError, exitCode, fromUnknown, SynapticError } from "../core/err
 import { nearest } from "../core/nearest.ts";
 import { checkCommand } from "./check.ts";
 import { configSchemaCommand } from "./config.ts";
+import { explainCommand } from "./explain.ts";
 import type { Host } from "./host.ts";
 import { loadCommand, unloadCommand } from "./load.ts";
 import { backendsCommand, planCommand, statusCommand } from "./look.ts";
@@ -12,6 +13,7 @@ import { measureCommand } from "./measure.ts";
 import { modelsCommand } from "./models.ts";
 import { askNodes } from "./nodes.ts";
 import { proveCommand } from "./prove.ts";
+import { pullCommand } from "./pull.ts";
 import { serveCommand } from "./serve.ts";
 
 interface GlobalOptions extends ConfigFlags {
@@ -34,6 +36,8 @@ Examples:
   synaptic measure                         how fast is each of them?
   synaptic models                          what have I, and where would it run?
   synaptic plan my-model                   where would its layers go, and does it fit?
+  synaptic explain my-model                pool or shards, and why?
+  synaptic pull llama3.2:1b                fetch it to where it would run
   synaptic prove ./m.gguf --out proof.md   load it, let it speak, and prove the sharding`;
 
 /** Runs the command that the arguments (without program names) ask for; returns the exit code. Never throws. */
@@ -87,6 +91,12 @@ function createProgram(given: Host, finish: (code: number) => void): Command {
   );
   command("plan <model>", "which layers would go where, and the exact llama-server command").action(
     async (model: string) => finish(await planCommand(host, { ...(await look()), model })),
+  );
+  command("explain <model>", "where a request for it would go now, pool or shards, and why nowhere else").action(
+    async (model: string) => finish(await explainCommand(host, { ...(await look()), model })),
+  );
+  command("pull <model>", "have Ollama fetch a model to where it would run").action(async (model: string) =>
+    finish(await pullCommand(host, { ...(await look()), model })),
   );
   command("prove <model>", "load, stream, and prove where the layers lie")
     .option("--prompt <text>", "what to ask", "Please recite.")

@@ -3,6 +3,7 @@ import { type ElsewhereModel, placesOfElsewhere } from "./elsewhere.ts";
 import type { Defect } from "./loadable.ts";
 import type { ModelFacts } from "./model.ts";
 import type { Plan, PlanResult } from "./plan-types.ts";
+import type { RouteDecision } from "./route.ts";
 
 export interface ListedModel {
   readonly id: string;
@@ -52,6 +53,16 @@ export function nowhere(where: string, reasons: readonly string[] = []): Outlook
   return { contextSize: null, runs: false, where, reasons };
 }
 
+/** For a model that requests find on nodes. */
+export function onPool({ urls, reason }: PoolChoice, contextSize: number | null): Outlook {
+  const more = urls.length - MOST_NAMED;
+  const named = urls.slice(0, MOST_NAMED).join(", ");
+  const where = `${named}${more > 0 ? ` and ${more} more` : ""} (pool)`;
+  return { contextSize, runs: true, where, reasons: [reason] };
+}
+
+type PoolChoice = Pick<Extract<RouteDecision, { readonly kind: "pool" }>, "urls" | "reason">;
+
 const MOST_NAMED = 3;
 
 function placesOf({ backends, head }: Pick<Plan, "backends" | "head">): string {
@@ -67,12 +78,12 @@ function shortReason(message: string): string {
   return message.replace(/^Cannot place .*?: (?=\S)/s, "");
 }
 
-/** A model that only Ollama nodes have, in a listing. */
-export function listElsewhere(model: ElsewhereModel): ListedModel {
+/** A model that only Ollama nodes have, in a listing; its first note says how to have it here. */
+export function listElsewhere(model: ElsewhereModel, outlook: Outlook | null = null): ListedModel {
   const { id, digest, bytes, quantization, urls, remedy } = model;
   return {
-    ...{ id, aliases: [], origin: { kind: "node", where: urls.join(", ") }, digest, path: "", notes: [] },
-    ...{ ...factsFor(null, bytes), quantization, ...nowhere(placesOfElsewhere(model), [remedy]), defect: null },
+    ...{ id, aliases: [], origin: { kind: "node", where: urls.join(", ") }, digest, path: "", notes: [remedy] },
+    ...{ ...factsFor(null, bytes), quantization, ...(outlook ?? nowhere(placesOfElsewhere(model))), defect: null },
   };
 }
 

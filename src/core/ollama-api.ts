@@ -14,6 +14,18 @@ export interface NodeModel {
   readonly quantization: string | null;
   /** The host that a cloud model runs on; null for one with weights. */
   readonly remoteHost: string | null;
+  readonly told: NodeTold;
+}
+
+/** What a node says of a model beside that: passed on to Ollama's clients, and decided upon nowhere. */
+export interface NodeTold {
+  readonly family: string | null;
+  /** As the node wrote it. */
+  readonly modifiedAt: string | null;
+  readonly trainedContext: number | null;
+  readonly embeddingLength: number | null;
+  /** Null before Ollama said so. */
+  readonly capabilities: readonly string[] | null;
 }
 
 /** A model that a node has in memory. */
@@ -46,8 +58,16 @@ const modelSchema = z.object({
   size: bytes.nullish().catch(null),
   digest: z.unknown().optional(),
   remote_host: text.nullish().catch(null),
+  modified_at: text.nullish().catch(null),
+  capabilities: z.array(text).max(32).nullish().catch(null),
   details: z
-    .object({ parameter_size: text.nullish().catch(null), quantization_level: text.nullish().catch(null) })
+    .object({
+      parameter_size: text.nullish().catch(null),
+      quantization_level: text.nullish().catch(null),
+      family: text.nullish().catch(null),
+      context_length: z.int().positive().nullish().catch(null),
+      embedding_length: z.int().positive().nullish().catch(null),
+    })
     .nullish()
     .catch(null),
 });
@@ -70,13 +90,20 @@ export function readVersion(json: unknown): Read<string> {
 
 /** `/api/tags`: each name once. */
 export function readTags(json: unknown): Read<readonly NodeModel[]> {
-  return readList(json, modelSchema, ({ name, size, digest, remote_host, details }) => ({
+  return readList(json, modelSchema, ({ name, size, digest, remote_host, details, ...entry }) => ({
     name,
     digest: readDigest(digest),
     bytes: size ?? null,
     parameters: details?.parameter_size ?? null,
     quantization: details?.quantization_level ?? null,
     remoteHost: remote_host ?? null,
+    told: {
+      family: details?.family ?? null,
+      modifiedAt: entry.modified_at ?? null,
+      trainedContext: details?.context_length ?? null,
+      embeddingLength: details?.embedding_length ?? null,
+      capabilities: entry.capabilities ?? null,
+    },
   }));
 }
 

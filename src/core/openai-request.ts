@@ -1,6 +1,7 @@
 /** The body of an OpenAI request: what we need of it, checked; everything else is llama-server's business. Pure. */
 import { z } from "zod";
 import { SynapticError } from "./errors.ts";
+import { isDeeper, MAX_DEPTH } from "./translate/json.ts";
 
 export type Dialect = "chat" | "completion";
 
@@ -35,10 +36,7 @@ const MODEL = z.looseObject({ model: z.string().nullish() });
 
 /** Reads a body as far as the model that it names. @throws SynapticError `bad_request`. */
 export function readOpenAiBody(bytes: Uint8Array): OpenAiBody {
-  const fields = parseJson(bytes);
-  if (isDeeper(fields, MAX_DEPTH)) {
-    throw new SynapticError("bad_request", `Cannot use the request: it is nested deeper than ${MAX_DEPTH} levels`);
-  }
+  const fields = readBodyJson(bytes);
   const checked = MODEL.safeParse(fields);
   if (!checked.success) throw badField(checked.error, fields);
   return { model: checked.data.model || null, fields };
@@ -55,6 +53,14 @@ export function checkOpenAiRequest({ fields }: OpenAiBody, dialect: Dialect): Op
 
 const DECODER = new TextDecoder("utf-8", { fatal: true });
 
+/** The JSON of a body in any dialect. A schema of 20 000 levels made llama-server 0.7.0 overflow its stack, and with it
+ *  everybody's answers end; one of 1000 did not. @throws SynapticError `bad_request`. */
+export function readBodyJson(bytes: Uint8Array): unknown {
+  const value = parseJson(bytes);
+  if (!isDeeper(value)) return value;
+  throw new SynapticError("bad_request", `Cannot use the request: it is nested deeper than ${MAX_DEPTH} levels`);
+}
+
 function parseJson(bytes: Uint8Array): unknown {
   try {
     return JSON.parse(DECODER.decode(bytes));
@@ -62,15 +68,6 @@ function parseJson(bytes: Uint8Array): unknown {
     const detail = error instanceof Error ? error.message : String(error);
     throw new SynapticError("bad_request", `We could not parse the JSON body of your request: ${detail}`);
   }
-}
-
-/** A schema of 20 000 levels made llama-server 0.7.0 overflow its stack, and with it everybody's answers end; one of
- *  1000 did not. */
-const MAX_DEPTH = 128;
-
-function isDeeper(value: unknown, levels: number): boolean {
-  if (!isRecord(value)) return false;
-  return levels === 0 || Object.values(value).some((inner) => isDeeper(inner, levels - 1));
 }
 
 function badField(error: z.ZodError, body: unknown): SynapticError {

@@ -1,4 +1,5 @@
 /** How a stream of server-sent events ends, told from its last bytes; cheap enough to be asked for each chunk. Pure. */
+import type { SynapticError } from "./errors.ts";
 
 /** `event`: after a whole event, though without `[DONE]`; `broken`: within one. */
 export type Ending = "done" | "error" | "event" | "broken";
@@ -6,6 +7,8 @@ export type Ending = "done" | "error" | "event" | "broken";
 export interface Tail {
   push(chunk: Uint8Array): void;
   ending(): Ending;
+  /** The error that the upstream ended it with itself, where that passed to the client as it was. */
+  failure?(): SynapticError | null;
 }
 
 /** More than an error frame of llama-server's has. Small, since each stream has one: 8 KiB took 30 us to make. */

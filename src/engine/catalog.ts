@@ -38,7 +38,7 @@ export function createCatalog(
 ): Catalog {
   const sources = createCatalogSources(ports, config);
   const { named, preloaded } = namedEntries(config);
-  const findNamed = indexOf(named.values());
+  const findNamed = indexOf(named.values(), false);
   const warned = new Set<string>();
 
   const read = async (): Promise<Reading> => {
@@ -57,7 +57,7 @@ export function createCatalog(
     }
     const keys = new Set(entries.map((entry) => entry.ollamaKey));
     const elsewhere = findElsewhere(nodes(), (key) => keys.has(key));
-    return { at: ports.clock.now(), entries, elsewhere, problems, find: indexOf(entries) };
+    return { at: ports.clock.now(), entries, elsewhere, problems, find: indexOf(entries, true) };
   };
 
   let latest: Reading | null = null;
@@ -128,12 +128,17 @@ function namedEntries(config: Config) {
 }
 
 /** By id first, then by alias; then as in Ollama, where case and the tag `latest` make no other model. */
-function indexOf(entries: Iterable<CatalogEntry>): Find {
+function indexOf(entries: Iterable<CatalogEntry>, withTags: boolean): Find {
   const all = [...entries];
   const ids = new Map(all.map((entry) => [entry.id, entry]));
   const aliases = new Map(all.flatMap((entry) => entry.aliases.map((alias) => [alias, entry] as const)));
   const keys = new Map<string | null, CatalogEntry>();
-  for (const entry of all) if (entry.ollamaKey !== null && !keys.has(entry.ollamaKey)) keys.set(entry.ollamaKey, entry);
+  const add = (key: string | null, entry: CatalogEntry): void => {
+    if (key !== null && !keys.has(key)) keys.set(key, entry);
+  };
+  for (const entry of all) add(entry.ollamaKey, entry);
+  // Ollama's clients write a tag to every name, also to those of plain files, which come after Ollama's own.
+  for (const entry of withTags ? all : []) for (const name of [entry.id, ...entry.aliases]) add(ollamaKey(name), entry);
   return (name) => ids.get(name) ?? aliases.get(name) ?? keys.get(ollamaKey(name)) ?? null;
 }
 

@@ -2,6 +2,7 @@
 import { settingsFor } from "../core/config-models.ts";
 import type { Config } from "../core/config-types.ts";
 import { SynapticError } from "../core/errors.ts";
+import { bytesByName, type PullPlace, pullPlace } from "../core/pull-place.ts";
 import { type PoolOption, type Routed, routeRequest, type ShardOption } from "../core/route.ts";
 import type { BackendSnapshot } from "../core/snapshot.ts";
 import type { Catalog } from "./catalog.ts";
@@ -13,7 +14,7 @@ export interface DispatchParts {
   readonly config: Config;
   readonly catalog: Pick<Catalog, "find">;
   readonly fleet: Pick<Fleet, "planAsSeen" | "reason" | "snapshot">;
-  readonly pool: Pick<Pool, "options">;
+  readonly pool: Pick<Pool, "options" | "places" | "sizeOf" | "without">;
   readonly backends: () => readonly BackendSnapshot[];
 }
 
@@ -41,6 +42,17 @@ export class Dispatch {
     return await this.#decide(model, signal, true);
   }
 
+  /** Where a model that is to be pulled would run, and so belongs. Its size is what a node or the head node knows of it,
+   *  or what its name says. */
+  async pullPlace(model: string): Promise<PullPlace> {
+    const { config, pool, backends } = this.#parts;
+    const known = await this.#parts.catalog.find(model).catch(() => null);
+    const bytes = known?.bytes ?? pool.sizeOf(model) ?? bytesByName(model);
+    const { route } = settingsFor(config, known?.settingsId ?? model);
+    const nodes = pool.places(model, bytes, backends());
+    return pullPlace({ model, nodes, wish: route, pool: config.pool, sharding: config.sharding });
+  }
+
   async #decide(model: string, signal: AbortSignal, thorough: boolean): Promise<Dispatched> {
     const { config, pool, backends } = this.#parts;
     const nodes = pool.options(model, backends());
@@ -51,7 +63,9 @@ export class Dispatch {
       wish: settings.route,
       shard: entry && (await this.#shardOf(entry, nodes, signal, thorough)),
     };
-    return { ...routeRequest(input), entry, contextSize: settings.contextSize };
+    const { decision, alternatives } = routeRequest(input);
+    const others = thorough ? pool.without(model).map(({ url, why }) => ({ target: url, chosen: false, why })) : [];
+    return { decision, alternatives: [...alternatives, ...others], entry, contextSize: settings.contextSize };
   }
 
   /** What is wrong with the head node's file does not matter where a node has the model. */

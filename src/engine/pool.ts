@@ -4,6 +4,7 @@ import type { ConfigNode } from "../core/config-types.ts";
 import { type NodeChoice, rankNodes } from "../core/node-choice.ts";
 import { fitOnNode, memoryOfNode } from "../core/node-fit.ts";
 import { ollamaKey } from "../core/ollama.ts";
+import type { PullNode } from "../core/pull-place.ts";
 import type { PoolOption } from "../core/route.ts";
 import type { BackendSnapshot } from "../core/snapshot.ts";
 import type { Nodes } from "./nodes.ts";
@@ -62,6 +63,37 @@ export class Pool {
       if (!found || key === null) return [];
       const memory = memoryOfNode(node, backends, this.#configured.get(node.url)?.memoryBytes);
       return [{ url: node.url, ...fitOnNode(node, found, memory) }];
+    });
+  }
+
+  /** The nodes that answer, each with whether a model of that size (null when unknown) would fit there. */
+  places(model: string, bytes: number | null, backends: readonly BackendSnapshot[]): readonly PullNode[] {
+    const key = ollamaKey(model);
+    return this.#ports.nodes.snapshot().flatMap((node) => {
+      if (node.state !== "up") return [];
+      const { url, machine, models } = node;
+      const configured = this.#configured.get(url);
+      const found = models.find(({ name }) => key !== null && ollamaKey(name) === key);
+      const memory = memoryOfNode(node, backends, configured?.memoryBytes);
+      const verdict = fitOnNode(node, { name: found?.name ?? "", bytes }, memory);
+      return [{ url, machine, hasIt: found !== undefined, priority: configured?.priority ?? 0, ...verdict }];
+    });
+  }
+
+  /** Bytes of its files as a node has it; null when none does. */
+  sizeOf(model: string): number | null {
+    const key = ollamaKey(model);
+    const models = this.#ports.nodes.snapshot().flatMap((node) => node.models);
+    return models.find(({ name }) => key !== null && ollamaKey(name) === key)?.bytes ?? null;
+  }
+
+  /** The nodes that cannot answer a request for it, each with why not. */
+  without(model: string): readonly { readonly url: string; readonly why: string }[] {
+    const key = ollamaKey(model);
+    return this.#ports.nodes.snapshot().flatMap(({ url, state, reason, models }) => {
+      if (state !== "up") return [{ url, why: `is ${state}${reason ? `: ${reason}` : ""}` }];
+      const hasIt = key !== null && models.some(({ name }) => ollamaKey(name) === key);
+      return hasIt ? [] : [{ url, why: "does not have it" }];
     });
   }
 

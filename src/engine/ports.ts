@@ -3,6 +3,7 @@ import type { ProbeResult } from "../core/health.ts";
 import type { Exit } from "../core/llama-failure.ts";
 import type { Defect } from "../core/loadable.ts";
 import type { ModelFacts } from "../core/model.ts";
+import type { ModelAbout } from "../core/model-about.ts";
 import type { NodePoll } from "../core/node.ts";
 import type { SideFile } from "../core/plan-types.ts";
 import type { EngineFacts } from "../core/snapshot.ts";
@@ -87,6 +88,9 @@ export interface ReadModel {
   readonly facts: ModelFacts;
   /** Arguments for llama-server that its header needs. */
   readonly args?: readonly string[];
+  readonly about?: ModelAbout;
+  /** When its file was last written, in milliseconds since 1970. */
+  readonly modifiedAtMs?: number;
 }
 
 export interface ModelPort {
@@ -119,7 +123,7 @@ export interface OllamaPort {
 }
 
 export interface HttpRequest {
-  readonly method: "GET" | "POST";
+  readonly method: "GET" | "POST" | "DELETE";
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: Uint8Array | string;
   readonly signal: AbortSignal;

@@ -127,8 +127,8 @@ export class Runtime {
 
   /** All models, what they are and where they would run; from what the probes saw last. */
   async models(signal: AbortSignal): Promise<ModelListing> {
-    const { config, catalog, fleet, ports } = this;
-    return await surveyModels({ config, catalog, fleet, models: ports.models }, signal);
+    const { config, catalog, fleet, dispatch, ports } = this;
+    return await surveyModels({ config, catalog, fleet, dispatch, models: ports.models }, signal);
   }
 
   snapshot(): Snapshot {

@@ -92,7 +92,7 @@ export class Supervisor {
     this.#send({ tag: "stay" });
   }
 
-  /** How long it may be idle from now on, in ms, whatever the config says; `Infinity` for ever. A pinned one stays. */
+  /** How long it may be idle from now on, in ms, whatever the config says, until it is loaded anew; `Infinity` for ever. A pinned one stays. */
   keep(ms: number): void {
     this.#keepMs = ms;
     this.#options.onChange();
@@ -187,6 +187,7 @@ export class Supervisor {
     tellState(log, { model, before, state, lastedMs: clock.now() - this.#since });
     if (before.tag === "ready") this.#admission.shut();
     this.#since = clock.now();
+    if (state.tag === "starting") this.#keepMs = this.#options.keepMs;
     if (before.tag === "ready" || before.tag === "idle" || before.tag === "failed") this.#queuedSince = this.#since;
     if (state.tag !== "ready") return;
     this.#isAiling = false;

@@ -9,10 +9,12 @@ import {
   type ModelListing,
   nowhere,
   type Outlook,
+  onPool,
   outlookOf,
 } from "../core/model-listing.ts";
 import type { Catalog } from "./catalog.ts";
 import type { CatalogEntry } from "./catalog-entry.ts";
+import type { Dispatch } from "./dispatch.ts";
 import type { Fleet } from "./fleet.ts";
 import type { ModelPort, ReadModel } from "./ports.ts";
 
@@ -20,6 +22,7 @@ export interface Surveyed {
   readonly config: Config;
   readonly catalog: Catalog;
   readonly fleet: Pick<Fleet, "planAsSeen" | "snapshot">;
+  readonly dispatch: Pick<Dispatch, "route">;
   readonly models: ModelPort;
 }
 
@@ -34,7 +37,10 @@ export async function surveyModels(surveyed: Surveyed, signal: AbortSignal): Pro
     const some = entries.slice(at, at + AT_ONCE);
     models.push(...(await Promise.all(some.map((entry) => listOne(surveyed, entry, signal)))));
   }
-  return { models: [...models, ...elsewhere.map(listElsewhere)], problems };
+  const others = elsewhere.map(async (model) =>
+    listElsewhere(model, await pooled(surveyed, { id: model.id, contextSize: null }, signal)),
+  );
+  return { models: [...models, ...(await Promise.all(others))], problems };
 }
 
 async function listOne(surveyed: Surveyed, entry: CatalogEntry, signal: AbortSignal): Promise<ListedModel> {
@@ -64,10 +70,31 @@ async function readEntry(
   }
 }
 
+/** Where a request for it goes to the pool now; null when it does not. By the same rule as requests. */
+async function pooled(
+  { dispatch }: Surveyed,
+  { id, contextSize }: Pick<CatalogEntry, "id" | "contextSize">,
+  signal: AbortSignal,
+): Promise<Outlook | null> {
+  try {
+    const routed = await dispatch.route(id, signal);
+    const { decision } = routed;
+    return decision.kind === "pool" ? onPool(decision, routed.contextSize ?? contextSize) : null;
+  } catch (error) {
+    signal.throwIfAborted();
+    // Why it cannot be sharded either is said below, in the listing's own words.
+    if (error instanceof SynapticError) return null;
+    throw error;
+  }
+}
+
 /** Of a model that is loaded, where it lies; else where it would. */
-async function outlookFor({ config, fleet }: Surveyed, entry: CatalogEntry, signal: AbortSignal): Promise<Outlook> {
+async function outlookFor(surveyed: Surveyed, entry: CatalogEntry, signal: AbortSignal): Promise<Outlook> {
+  const { config, fleet } = surveyed;
   const loaded = fleet.snapshot().find(({ model, state }) => model === entry.id && state === "ready")?.plan;
   if (loaded) return outlookOf({ ok: true, plan: loaded }, true);
+  const onNodes = await pooled(surveyed, entry, signal);
+  if (onNodes) return onNodes;
   if (!config.sharding) return nowhere("model sharding is switched off", ["set model_sharding_enabled to true"]);
   try {
     const { result } = await fleet.planAsSeen(entry, signal);

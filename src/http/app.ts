@@ -1,19 +1,20 @@
 /** The app: guards in front, dialects and operations behind, one place where errors become answers. */
-import { type Context, Hono } from "hono";
+import { Hono } from "hono";
 import { cors } from "hono/cors";
 import { HTTPException } from "hono/http-exception";
 import { type RequestIdVariables, requestId } from "hono/request-id";
-import type { ContentfulStatusCode } from "hono/utils/http-status";
-import { fromUnknown, SynapticError, toOpenAi } from "../core/errors.ts";
+import { fromUnknown, SynapticError } from "../core/errors.ts";
+import { errorAnswer, type ModelVariables } from "./error-answer.ts";
 import { allowedOrigin, type KeyVariables, requireKey, requireLocalHost, requireOwnOrigin } from "./guard.ts";
 import { measureRoutes } from "./measure.ts";
+import { ollamaRoutes } from "./ollama.ts";
 import { openAiRoutes } from "./openai.ts";
 import { healthRoutes, metricsRoutes, synapticRoutes } from "./ops.ts";
 import type { RuntimeView } from "./runtime-view.ts";
 
 const EXPOSED = ["x-request-id", "retry-after", "x-should-retry", "x-synaptic-route", "x-synaptic-reason"];
 
-export type AppEnv = { Variables: RequestIdVariables & KeyVariables };
+export type AppEnv = { Variables: RequestIdVariables & KeyVariables & ModelVariables };
 
 /** Builds the app on a runtime; serves nothing by itself. */
 export function createApp(view: RuntimeView): Hono<AppEnv> {
@@ -24,35 +25,30 @@ export function createApp(view: RuntimeView): Hono<AppEnv> {
   app.use(requireOwnOrigin());
   app.route("/", healthRoutes(view));
   app.use("/v1/*", requireKey(view.config, "use"));
+  app.use("/api/*", requireKey(view.config, "use"));
   app.use("/metrics", requireKey(view.config, "use"));
   app.use("/synaptic/*", requireKey(view.config, "admin"));
   app.route("/v1", openAiRoutes(view));
+  app.route("/api", ollamaRoutes(view));
   app.route("/", metricsRoutes(view));
   app.route("/synaptic", synapticRoutes(view));
   app.route("/synaptic", measureRoutes(view));
   app.notFound((context) => {
     const error = new SynapticError("unknown_url", `Unknown request URL: ${context.req.method} ${context.req.path}`, {
-      hint: "the API is under /v1, operations under /synaptic",
+      hint: "the APIs are under /v1 (OpenAI's) and /api (Ollama's), operations under /synaptic",
     });
-    return answer(context, error);
+    return errorAnswer(context, error);
   });
   app.onError((thrown, context) => {
     // The client has gone: nobody reads this, and it is no error of ours.
     if (context.req.raw.signal.aborted) return new Response(null, { status: 499 });
     const error = thrown instanceof HTTPException ? fromHono(thrown) : fromUnknown(thrown);
-    if (error.code !== "internal") return answer(context, error);
+    if (error.code !== "internal") return errorAnswer(context, error);
     const request = context.get("requestId");
     view.ports.log.error(error.message, { path: context.req.path, request, stack: stackOf(error.cause) });
-    return answer(context, hidden(request));
+    return errorAnswer(context, hidden(request));
   });
   return app;
-}
-
-function answer(context: Context, error: SynapticError): Response {
-  const { status, headers, body } = toOpenAi(error);
-  for (const [name, value] of Object.entries(headers)) context.header(name, value);
-  // Hono lists the statuses that may have a body; those of the table are among them (499 is never answered).
-  return context.json(body, status as ContentfulStatusCode);
 }
 
 /** Hono's own refusals, such as a path that cannot be decoded. */

@@ -13,6 +13,8 @@ export interface Asked {
   readonly refusal: (status: number, text: string) => SynapticError;
   /** Null where the upstream speaks the client's dialect: then its bytes pass as they are. */
   readonly translation: Translation | null;
+  /** The answer, in the client's dialect, where nothing is wanted but that the model is ready: then nobody is asked. */
+  readonly ready?: () => string;
 }
 
 export interface Translation {
@@ -34,6 +36,12 @@ export interface Exchange {
   readonly client: ClientSide;
   toCoordinator(): Asked;
   toNode(node: NodeAsked): Asked;
+  /** How long the model is to stay loaded after it, in milliseconds; null or absent where the client does not say. */
+  readonly keepAliveMs?: number | null;
+  /** Tokens that the client asks for; used only where nothing else says how many, since another number would reload. */
+  readonly contextSize?: number | null;
+  /** Called when a coordinator has let it in. */
+  letIn?(): void;
 }
 
 /** What a client is told outside of the answer, in its own dialect. */

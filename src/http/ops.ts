@@ -4,6 +4,8 @@ import { Hono } from "hono";
 import { z } from "zod";
 import type { Config } from "../core/config-types.ts";
 import { SynapticError } from "../core/errors.ts";
+import { explanationOf } from "../core/explanation.ts";
+import { OLLAMA_GREETING } from "../core/translate/ollama-listing.ts";
 import { readBody } from "./guard.ts";
 import { refuseOtherMethods } from "./methods.ts";
 import type { RuntimeView } from "./runtime-view.ts";
@@ -11,7 +13,8 @@ import type { RuntimeView } from "./runtime-view.ts";
 /** Alive and ready: open to all, since orchestrators ask without a key. */
 export function healthRoutes(view: RuntimeView): Hono {
   const app = new Hono();
-  app.get("/", (context) => context.text(`synaptic ${view.version} is running\n`));
+  // Ollama's clients look for its words (facts/clients.md 3a); who runs behind them stands beside.
+  app.get("/", (context) => context.text(`${OLLAMA_GREETING} (synaptic ${view.version})\n`));
   app.get("/healthz", (context) => context.json({ status: "ok", server: "synaptic" }));
   app.get("/readyz", (context) => {
     const { ready, engineFailure, coordinators } = view.snapshot();
@@ -48,6 +51,10 @@ export function synapticRoutes(view: RuntimeView): Hono {
     if (!result.ok) throw new SynapticError(result.refusal.code, result.refusal.message, { hint: result.refusal.hint });
     const { layers: _, ...summary } = facts;
     return context.json({ ...result.plan, command, facts: summary });
+  });
+  app.get("/explain", zValidator("query", MODEL, refuse), async (context) => {
+    const { model } = context.req.valid("query");
+    return context.json(explanationOf(model, await view.dispatch.explain(model, context.req.raw.signal)));
   });
   app.get("/models", async (context) => context.json(await view.models(context.req.raw.signal)));
   app.post("/models/load", async (context) => {

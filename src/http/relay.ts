@@ -47,7 +47,8 @@ export async function relay({ ports }: RuntimeView, { call, opening, late }: Rel
     stopComments();
     opened?.place.release(outcome);
     call.end(failure);
-    if (failure) out.write(translator ? translator.fail(failure) : client.failure(failure, tail.ending()));
+    const isTold = translator === null && tail.ending() === "error";
+    if (failure && !isTold) out.write(translator ? translator.fail(failure) : client.failure(failure, tail.ending()));
     out.close();
   }
 }
@@ -98,7 +99,7 @@ async function pump(call: Call, { body }: Response, out: Sink, tail: Tail): Prom
     reader?.cancel().catch(() => {});
   }
   const ending = tail.ending();
-  if (ending === "done" || ending === "error") return null;
+  if (ending === "done" || ending === "error") return tail.failure?.() ?? null;
   throw new Error("the answer ended in the middle");
 }
 

@@ -32,8 +32,9 @@ export async function openUpstream(view: RuntimeView, call: Call, waiting: Abort
 }
 
 async function ask(view: RuntimeView, call: Call, place: Place): Promise<Response> {
-  const { path, body, refusal } = place.asked;
+  const { path, body, refusal, ready } = place.asked;
   call.watch(place);
+  if (ready) return new Response(ready(), { headers: { "content-type": "application/json" } });
   try {
     const response = await view.ports.http.request(`${place.url}${path}`, {
       method: "POST",

@@ -73,8 +73,10 @@ function shardWay({ fleet }: RuntimeView, entry: CatalogEntry, exchange: Exchang
     load: () => fleet.loadOf(entry.id),
     async take(signal, ask) {
       if (taken === COORDINATORS) return null;
-      const grant = await fleet.acquire(entry, signal, ask);
+      const grant = await fleet.acquire(entry, signal, asked.ready ? { ...ask, wants: "load" } : ask);
       taken++;
+      exchange.letIn?.();
+      if (typeof exchange.keepAliveMs === "number") fleet.keep(entry.id, exchange.keepAliveMs);
       const headers = { authorization: `Bearer ${grant.apiKey}` };
       return {
         ...{ url: grant.url, headers, asked, slots: { url: `${grant.url}/slots`, headers } },
@@ -119,7 +121,7 @@ function poolWay({ pool, nodes }: RuntimeView, wish: PoolWish): Way {
       left.delete(grant.url);
       const loaded = nodes.snapshot().find(({ url }) => url === grant.url)?.loaded;
       const there = loaded?.find(({ name }) => name === grant.model)?.contextSize;
-      const contextSize = wish.contextSize ?? there ?? DEFAULT_CONTEXT;
+      const contextSize = wish.contextSize ?? there ?? exchange.contextSize ?? DEFAULT_CONTEXT;
       why = `${decision.reason}; ${grant.url}: ${grant.why}`;
       return nodePlace(grant, exchange.toNode({ model: grant.model, contextSize }));
     },

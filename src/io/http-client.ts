@@ -1,7 +1,7 @@
 /** Requests to upstreams: bytes as they are, no time-out but the caller's signal. */
 
 export interface UpstreamRequest {
-  readonly method: "GET" | "POST";
+  readonly method: "GET" | "POST" | "DELETE";
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: Uint8Array | string;
   readonly signal: AbortSignal;

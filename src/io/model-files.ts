@@ -5,6 +5,7 @@ import type { GgufHeader } from "../core/gguf.ts";
 import { mergeParts, partNames, partOf, splitOf } from "../core/gguf-split.ts";
 import { headerRepairs, whyNotLoadable } from "../core/loadable.ts";
 import { type ModelFacts, modelFacts } from "../core/model.ts";
+import { aboutModel, type ModelAbout } from "../core/model-about.ts";
 import { toModelId } from "../core/model-id.ts";
 import { withinDeadline } from "./disk-deadline.ts";
 import { readGgufHeader, unreadable } from "./gguf-file.ts";
@@ -18,6 +19,9 @@ export interface ModelOnDisk {
   readonly facts: ModelFacts;
   /** Arguments for llama-server that repair what is wrong in the header. */
   readonly args: readonly string[];
+  readonly about: ModelAbout;
+  /** When the file was last written, in milliseconds since 1970. */
+  readonly modifiedAtMs: number;
 }
 
 /**
@@ -44,7 +48,8 @@ async function readAll(path: string, signal: AbortSignal): Promise<ModelOnDisk> 
   const result = modelFacts(merged.header);
   if (!result.ok) throw unreadable(path, result.reason, "choose a GGUF file of a language model");
   const args = headerRepairs(merged.header);
-  return { path: files[0] ?? path, files, header: merged.header, facts: result.facts, args };
+  const more = { about: aboutModel(merged.header), modifiedAtMs: (await stat(path)).mtimeMs };
+  return { path: files[0] ?? path, files, header: merged.header, facts: result.facts, args, ...more };
 }
 
 async function partFiles(path: string, header: GgufHeader): Promise<string[]> {

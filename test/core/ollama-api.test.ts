@@ -3,6 +3,13 @@ import { describe, expect, test } from "bun:test";
 import { readLoaded, readTags, readVersion } from "../../src/core/ollama-api.ts";
 
 const DIGEST = "ab".repeat(32);
+const NOTHING_TOLD = {
+  family: null,
+  modifiedAt: null,
+  trainedContext: null,
+  embeddingLength: null,
+  capabilities: null,
+};
 
 describe("readTags()", () => {
   test("takes name, digest, size and what the details say", () => {
@@ -11,7 +18,17 @@ describe("readTags()", () => {
     expect(readTags({ models })).toEqual({
       ok: true,
       value: [
-        { name: "a:latest", digest: DIGEST, bytes: 5, parameters: "8.0B", quantization: "Q4_K_M", remoteHost: null },
+        {
+          ...{
+            name: "a:latest",
+            digest: DIGEST,
+            bytes: 5,
+            parameters: "8.0B",
+            quantization: "Q4_K_M",
+            remoteHost: null,
+          },
+          told: { ...NOTHING_TOLD, modifiedAt: "x" },
+        },
       ],
     });
   });
@@ -23,7 +40,10 @@ describe("readTags()", () => {
       { name: "a:latest", size: 9 },
       { name: "b:latest", size: -1, digest: `sha256:${DIGEST}` },
     ];
-    const blank = { digest: null, bytes: null, parameters: null, quantization: null, remoteHost: null };
+    const blank = {
+      ...{ digest: null, bytes: null, parameters: null, quantization: null, remoteHost: null },
+      told: NOTHING_TOLD,
+    };
     expect(readTags({ models })).toEqual({
       ok: true,
       value: [

@@ -4,6 +4,7 @@ import type { NodeSnapshot } from "../../src/core/snapshot.ts";
 import { GIB } from "../../src/core/units.ts";
 import { Pool } from "../../src/engine/pool.ts";
 import { createFakeClock } from "../fakes/clock.ts";
+import { nodeModel } from "../fakes/ollama-port.ts";
 
 function stage(...own: readonly Partial<NodeSnapshot>[]) {
   const clock = createFakeClock();
@@ -20,7 +21,7 @@ function stage(...own: readonly Partial<NodeSnapshot>[]) {
         version: "1",
       },
       ...{ rttMs: 1, loaded: [], inFlight: 0 },
-      models: [{ name: "m:latest", digest: null, bytes: GIB, parameters: null, quantization: null, remoteHost: null }],
+      models: [nodeModel("m:latest", { bytes: GIB })],
       ...node,
     }),
   );

@@ -4,7 +4,8 @@ import type { LoadedModel, NodeModel } from "../../src/core/ollama-api.ts";
 import type { AskOptions, OllamaPort } from "../../src/engine/ports.ts";
 
 export function nodeModel(name: string, more: Partial<NodeModel> = {}): NodeModel {
-  return { name, digest: null, bytes: 5, parameters: null, quantization: null, remoteHost: null, ...more };
+  const told = { family: null, modifiedAt: null, trainedContext: null, embeddingLength: null, capabilities: null };
+  return { name, digest: null, bytes: 5, parameters: null, quantization: null, remoteHost: null, told, ...more };
 }
 
 export function loadedModel(name: string, more: Partial<LoadedModel> = {}): LoadedModel {

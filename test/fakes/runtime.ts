@@ -8,11 +8,12 @@ import { type CatalogEntry, fileEntry } from "../../src/engine/catalog-entry.ts"
 import { InFlight } from "../../src/engine/in-flight.ts";
 import type { MeasureWish } from "../../src/engine/measurements.ts";
 import { createMetrics, type RequestRecord } from "../../src/engine/metrics.ts";
-import type { Clock, HttpRequest } from "../../src/engine/ports.ts";
+import type { Clock, HttpRequest, ReadModel } from "../../src/engine/ports.ts";
 import type { RuntimeView } from "../../src/http/runtime-view.ts";
 import { clock as realClock } from "../../src/io/clock.ts";
 import { requestUpstream } from "../../src/io/http-client.ts";
 import { accepted } from "../core/config-support.ts";
+import { R24 } from "../fixtures/model-facts.ts";
 import { createRecordedLog, type RecordedLog } from "./log.ts";
 
 export interface FakeRuntimeOptions {
@@ -62,6 +63,10 @@ export interface FakeRuntime extends RuntimeView {
   /** What was asked to be measured. */
   readonly wishes: MeasureWish[];
   measured: readonly MeasureRow[];
+  /** How long models were said to stay, in milliseconds. */
+  readonly kept: (readonly [model: string, ms: number])[];
+  /** What the file of every model says beside the facts of the small one. */
+  file: Pick<ReadModel, "about" | "modifiedAtMs">;
 }
 
 /** The small config of a test: sharding over one backend that nobody asks. */
@@ -113,7 +118,9 @@ export function createFakeRuntime(options: FakeRuntimeOptions): FakeRuntime {
         request: async (url: string, request: HttpRequest) =>
           url.endsWith("/slots") ? new Response(runtime.slots) : await requestUpstream(url, request),
       },
+      models: { read: async (path) => ({ path, facts: R24, ...runtime.file }) },
     },
+    file: {},
     suspected: 0,
     slots: '[{"id":0,"is_processing":false}]',
     catalog: {
@@ -131,9 +138,12 @@ export function createFakeRuntime(options: FakeRuntimeOptions): FakeRuntime {
         return { decision: { kind: "shard", reason: "" }, alternatives: [], entry, contextSize: null };
       },
       explain: (name, signal) => runtime.dispatch.route(name, signal),
+      async pullPlace() {
+        throw new SynapticError("no_backends", "There are no nodes");
+      },
     },
     pool: { take: () => null },
-    nodes: { snapshot: () => [] },
+    nodes: { snapshot: () => [], refresh: async () => {}, unload: async () => {} },
     fleet: {
       async acquire(_, signal, ask) {
         const waiting = admission.wait(signal, ask);
@@ -143,7 +153,7 @@ export function createFakeRuntime(options: FakeRuntimeOptions): FakeRuntime {
         return grant;
       },
       loadOf: () => (loaded ? null : { phase: "loading", progress: runtime.progress, etaMs: runtime.etaMs }),
-      keep() {},
+      keep: (model, ms) => void runtime.kept.push([model, ms]),
       reason: () => (loaded ? "sharded over 10.0.0.1:50052" : "loads on demand"),
       async unload(model) {
         runtime.unloaded.push(model);
@@ -207,6 +217,7 @@ export function createFakeRuntime(options: FakeRuntimeOptions): FakeRuntime {
     etaMs: null,
     plannedAs: null,
     unloaded: [],
+    kept: [],
   };
   return runtime;
 }

@@ -54,8 +54,11 @@ describe("health", () => {
     expect(await response.text()).toBe("");
   });
 
-  test("says at / what runs here", async () => {
-    expect(await (await setStage(recite).request("/")).text()).toBe("synaptic 1.2.3 is running\n");
+  test("says at / what runs here, in the words that Ollama's clients look for", async () => {
+    const { request } = setStage(recite);
+    expect(await (await request("/")).text()).toBe("Ollama is running (synaptic 1.2.3)\n");
+    const head = await request("/", { method: "HEAD" });
+    expect([head.status, await head.text()]).toEqual([200, ""]);
   });
 });
 

@@ -10,7 +10,8 @@ export interface OllamaModel {
   readonly digest: string | null;
   /** `general.architecture`; null when unknown. */
   readonly family: string | null;
-  readonly parameters: number | null;
+  /** Their number, or as a node words it (`8.0B`). */
+  readonly parameters: number | string | null;
   /** Such as `Q4_K_M`. */
   readonly quantization: string | null;
   readonly trainedContext: number | null;
@@ -122,11 +123,15 @@ function detailsOf(model: OllamaModel): JsonObject {
     format: "gguf",
     family,
     families: family === "" ? [] : [family],
-    parameter_size: model.parameters === null ? "" : formatParameters(model.parameters),
+    parameter_size: parameterSize(model.parameters),
     quantization_level: model.quantization ?? "unknown",
     ...(model.trainedContext === null ? {} : { context_length: model.trainedContext }),
     ...(model.embeddingLength === null ? {} : { embedding_length: model.embeddingLength }),
   };
+}
+
+function parameterSize(parameters: OllamaModel["parameters"]): string {
+  return typeof parameters === "number" ? formatParameters(parameters) : (parameters ?? "");
 }
 
 const SCALES = [
