@@ -1,6 +1,8 @@
 /** An Ollama as far as it is watched: version, models, loaded ones, and unloading. Each behaviour names the fact it copies. */
 import { z } from "zod";
+import { ollamaKey } from "../../src/core/ollama.ts";
 import { listen } from "../../src/io/http-server.ts";
+import { runErrand, type Store } from "./ollama-errands.ts";
 import { type SpeechOptions, speak } from "./ollama-speech.ts";
 
 export interface FakeModel {
@@ -22,19 +24,20 @@ interface Loaded {
   expiring: boolean;
 }
 
-export interface FakeOllamaNode {
+export interface FakeOllamaNode extends Store {
   /** Without a slash at its end. */
   readonly url: string;
   readonly port: number;
   /** Paths that were asked for. */
   readonly asked: readonly string[];
-  models: FakeModel[];
   load(name: string, options?: { readonly vramBytes?: number; readonly keepAliveMs?: number }): void;
   /** A request to a loaded model begins, and what it returns ends it. */
   request(name: string): () => void;
   loaded(): readonly string[];
   /** Parsed bodies of requests for answers, the first one first. */
   readonly bodies: unknown[];
+  /** What else it was asked to do, with the parsed bodies. */
+  readonly errands: (readonly [route: string, body: unknown])[];
   /** What it says to whatever it is asked. */
   pieces: readonly string[];
   /** How it says it. */
@@ -71,6 +74,16 @@ export function startOllamaNode(models: readonly FakeModel[] = []): FakeOllamaNo
     if (route === "GET /api/ps") return Response.json({ models: [...loaded.values()].map(psOf) });
     if (route === "POST /api/generate") return generate(await request.json(), "generate");
     if (route === "POST /api/chat") return generate(await request.json(), "chat");
+    if (request.method !== "GET")
+      node.errands.push([
+        route,
+        await request
+          .clone()
+          .json()
+          .catch(() => null),
+      ]);
+    const done = await runErrand(route, request, node);
+    if (done) return done;
     // clients.md 3a: `GET /` -> "Ollama is running".
     if (route === "GET /") return new Response("Ollama is running");
     return new Response("404 page not found", { status: 404 });
@@ -82,18 +95,19 @@ export function startOllamaNode(models: readonly FakeModel[] = []): FakeOllamaNo
     if (!parsed.success) return Response.json({ error: "missing request body" }, { status: 400 });
     const { model, prompt = "", messages = [], stream = true, keep_alive } = parsed.data;
     // clients.md 2: unknown model on /api is 404 `{"error":"model 'x' not found"}`.
-    if (!node.models.some(({ name }) => name === model)) {
+    const found = node.models.find(({ name }) => ollamaKey(name) === ollamaKey(model));
+    if (!found) {
       return Response.json({ error: `model '${model}' not found` }, { status: 404 });
     }
     // clients.md 3a: an empty prompt loads, and with `keep_alive: 0` it unloads, each with its `done_reason`.
     if (prompt !== "" || messages.length > 0)
       return speak({ model, kind, stream, pieces: node.pieces, ...node.manner });
-    if (keep_alive !== 0) node.load(model);
-    else expire(model);
+    if (keep_alive !== 0) node.load(found.name);
+    else expire(found.name);
     return Response.json({
       model,
       created_at: new Date().toISOString(),
-      response: "",
+      ...(kind === "chat" ? { message: { role: "assistant", content: "" } } : { response: "" }),
       done: true,
       done_reason: keep_alive === 0 ? "unload" : "load",
     });
@@ -113,6 +127,9 @@ export function startOllamaNode(models: readonly FakeModel[] = []): FakeOllamaNo
     asked,
     models: [...models],
     bodies: [],
+    errands: [],
+    pullLines: [{ status: "pulling manifest" }, { status: "pulling abc", digest: "abc", total: 100, completed: 50 }],
+    pullBreaks: false,
     pieces: ["All", " is", " well", " ✓"],
     manner: {},
     fault: null,

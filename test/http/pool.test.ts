@@ -1,85 +1,10 @@
 /** OpenAI's clients in front of Ollama nodes: translated, and another node tried before the first byte. */
 import { afterEach, describe, expect, test } from "bun:test";
-import OpenAI from "openai";
-import { Runtime } from "../../src/engine/runtime.ts";
-import { createApp } from "../../src/http/app.ts";
-import { clock } from "../../src/io/clock.ts";
-import { requestUpstream } from "../../src/io/http-client.ts";
-import { listen } from "../../src/io/http-server.ts";
-import { pollNode, unloadFromNode } from "../../src/io/ollama-client.ts";
-import { createRecordedLog } from "../fakes/log.ts";
-import { type FakeOllamaNode, startOllamaNode } from "../fakes/ollama-node.ts";
-import { testConfig } from "../fakes/runtime.ts";
-import { createFakeState } from "../fakes/state.ts";
+import { clearPools, first, setPool } from "./pool-stage.ts";
 
-const MODEL = { name: "m:latest", bytes: 1_000_000_000 };
-const stages: (() => Promise<void>)[] = [];
-afterEach(async () => {
-  for (const end of stages.splice(0)) await end();
-});
-
-/** A whole synaptic over nodes of this process, asked in this order: no backend, no engine. */
-async function setPool(count: number) {
-  const nodes = Array.from({ length: count }, () => startOllamaNode([MODEL]));
-  const config = testConfig({
-    own: {
-      ollama: { nodes: nodes.map(({ url }, index) => ({ url, priority: count - index })), modelsDir: "/nowhere" },
-      probe: { intervalMs: 100, timeoutMs: 500 },
-    },
-    config: { backends: [] },
-  });
-  const nothing = async (): Promise<never> => {
-    throw new Error("not there");
-  };
-  const runtime = new Runtime({
-    config,
-    version: "1",
-    ports: {
-      clock,
-      log: createRecordedLog(),
-      rpc: { probe: nothing, openSentinel: nothing },
-      llama: {
-        engines: nothing,
-        freePort: nothing,
-        spawn: () => {
-          throw new Error("not there");
-        },
-        environment: {},
-      },
-      models: {
-        read: nothing,
-        projector: nothing,
-        examine: async (paths) => paths.map(() => null),
-        list: async () => ({ models: [], incomplete: null }),
-        stored: async () => ({ models: [], problems: [] }),
-      },
-      ollama: { poll: pollNode, unload: unloadFromNode },
-      http: { request: requestUpstream },
-      random: { token: () => "t" },
-      machine: { memory: () => ({ freeBytes: 1, totalBytes: 1 }) },
-      state: createFakeState(),
-      timingModel: nothing,
-    },
-  });
-  await runtime.start();
-  const app = createApp(runtime);
-  const listener = listen({ host: "127.0.0.1", port: 0, fetch: (request) => app.fetch(request) });
-  stages.push(async () => {
-    await listener.stop(0);
-    await runtime.close();
-    for (const node of nodes) await node.stop();
-  });
-  const client = new OpenAI({ baseURL: `${listener.url}/v1`, apiKey: "-", maxRetries: 0 });
-  return { nodes, client, runtime, url: listener.url };
-}
+afterEach(clearPools);
 
 const ASK = { model: "m", messages: [{ role: "user" as const, content: "Is all well?" }] };
-
-function first(nodes: readonly FakeOllamaNode[]): FakeOllamaNode {
-  const [node] = nodes;
-  if (!node) throw new Error("there is no node");
-  return node;
-}
 
 describe("chat completions on a node", () => {
   test("whole: the answer in OpenAI's form, counted; the node was told a context and not to cut", async () => {
