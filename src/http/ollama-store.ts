@@ -48,7 +48,7 @@ export function addStoreRoutes(app: Hono<OllamaEnv>, view: RuntimeView): void {
   app.delete("/delete", async (context) => {
     return await onAll(view, context, { ...(await readAsked(context)), path: "/api/delete", verb: "delete" });
   });
-  app.on(["HEAD", "POST"], "/blobs/:digest", () => {
+  app.on(["GET", "POST"], "/blobs/:digest", () => {
     throw new SynapticError("unsupported_parameter", "Cannot take the files of a model: no node is named for them", {
       hint: "run `ollama create` on the node that is to have it (OLLAMA_HOST)",
     });
@@ -93,7 +93,7 @@ async function passed(view: RuntimeView, context: OllamaContext, { model, fields
   if (url === undefined) throw nobody(`Cannot ask for ${path}: no Ollama node answers`);
   const { signal } = context.req.raw;
   // What it has then shows at once, and not at the next interval.
-  const onEnd = () => void view.nodes.refresh([url]);
+  const onEnd = () => view.nodes.refresh([url]);
   return await askNode(view, { url, path, method: "POST", model, body: JSON.stringify(fields), signal, onEnd });
 }
 

@@ -14,8 +14,8 @@ export interface Passing {
   readonly body: string;
   /** Fires when the client has gone. */
   readonly signal: AbortSignal;
-  /** Called when all of a good answer has passed. */
-  readonly onEnd?: () => void;
+  /** Called when all of a good answer has passed, and waited for before its end is told. */
+  readonly onEnd?: () => Promise<void>;
 }
 
 const MAX_REFUSAL_BYTES = 1024 ** 2;
@@ -71,7 +71,7 @@ interface Passed {
   readonly model: string;
   readonly url: string;
   readonly quiet: Quiet;
-  readonly onEnd: (() => void) | undefined;
+  readonly onEnd: (() => Promise<void>) | undefined;
 }
 
 /** Lines that end without success or an error get the error that they lack (facts/clients.md 2a). */
@@ -99,8 +99,8 @@ function passOn(response: Response, { model, url, quiet, onEnd }: Passed): Respo
         out.enqueue(failed(wrapError("upstream_error", `${url} broke off`, error)));
       }
       quiet.end();
+      await onEnd?.();
       out.close();
-      onEnd?.();
     },
     cancel(reason) {
       quiet.end();
