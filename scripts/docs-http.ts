@@ -19,16 +19,40 @@ import { openSentinel, probeBackend } from "../src/io/rpc-client.ts";
 import { markdownTable } from "./bench-stats.ts";
 
 const MEANINGS: Readonly<Record<string, readonly [key: string, meaning: string]>> = {
-  "GET /": ["none", "one line of text: which version runs"],
+  "GET /": ["none", "one line of text: `Ollama is running`, and which synaptic; HEAD as well"],
   "GET /healthz": ["none", "200 while the process lives"],
   "GET /readyz": ["none", "200 once the first probe round is over and the preload is loaded or has failed; 503 before"],
   "GET /v1/models": ["use", "OpenAI: all models that can be loaded"],
   "GET /v1/models/:id{.+}": ["use", "OpenAI: one model"],
   "POST /v1/chat/completions": ["use", "OpenAI: chat, streamed or whole; loads the model when it is not loaded"],
   "POST /v1/completions": ["use", "OpenAI: plain completion, streamed or whole; loads the model when it is not loaded"],
+  "POST /api/chat": [
+    "use",
+    "Ollama: chat, streamed unless told not to; without messages loads the model, or unloads it",
+  ],
+  "POST /api/generate": [
+    "use",
+    "Ollama: answers a prompt; without one loads the model, or unloads it (`keep_alive: 0`)",
+  ],
+  "POST /api/embed": ["use", "Ollama: embeddings, by a node"],
+  "POST /api/embeddings": ["use", "Ollama: one embedding, the old form"],
+  "GET /api/tags": ["use", "Ollama: the models of the head node and of nodes, each name once"],
+  "GET /api/ps": ["use", "Ollama: coordinators that are ready, and what nodes hold"],
+  "POST /api/show": ["use", "Ollama: one model, with template, parameters and capabilities"],
+  "GET /api/version": ["use", "Ollama: the release whose API this is"],
+  "POST /api/me": ["use", "Ollama's command line: 401, since nobody is signed in"],
+  "GET /api/status": ["use", "Ollama's command line: no cloud"],
+  "POST /api/pull": ["admin", "Ollama: fetches a model to where it would run; `x-synaptic-reason` says where"],
+  "POST /api/push": ["admin", "Ollama: by the first node that has the model"],
+  "POST /api/create": ["admin", "Ollama: on the first node that has the model it is made `from`"],
+  "POST /api/copy": ["admin", "Ollama: on every node that has the source"],
+  "DELETE /api/delete": ["admin", "Ollama: from every node that has the model"],
+  "GET /api/blobs/:digest": ["admin", "refused: files for `ollama create` go to a node itself"],
+  "POST /api/blobs/:digest": ["admin", "refused, as above"],
   "GET /metrics": ["use", "Prometheus text"],
   "GET /synaptic/status": ["admin", "the snapshot: backends, coordinators, plans, proofs"],
   "GET /synaptic/plan": ["admin", "`?model=NAME`: where its layers would go now, and the llama-server command"],
+  "GET /synaptic/explain": ["admin", "`?model=NAME`: where a request for it would go, why, and why nowhere else"],
   "GET /synaptic/models": ["admin", "all models, damaged ones too: what they are, where they would run now, and why"],
   "POST /synaptic/measure": [
     "admin",
@@ -53,7 +77,7 @@ export function endpoints(): string {
     });
   }
   const rows = Object.entries(MEANINGS).map(([route, [key, meaning]]) => [
-    `\`${route.replace(":id{.+}", "{id}")}\``,
+    `\`${route.replace(":id{.+}", "{id}").replace(":digest", "{digest}")}\``,
     key,
     meaning,
   ]);

@@ -25,22 +25,19 @@ export function createLineTail(toError: (line: string) => SynapticError, wholeBy
 
   return {
     push(chunk) {
-      if (chunk.length === 0) return;
-      const isWhole = chunk[chunk.length - 1] === LINE_FEED;
-      // The line feed that ends the chunk is not the one before its last line.
-      const start = chunk.lastIndexOf(LINE_FEED, isWhole ? chunk.length - 2 : chunk.length - 1) + 1;
-      const isBlank = start === chunk.length - 1 && isWhole;
-      if (!isBlank) {
+      let end = chunk.length;
+      while (end > 0 && chunk[end - 1] === LINE_FEED) end--;
+      if (end > 0) {
+        const start = chunk.subarray(0, end).lastIndexOf(LINE_FEED) + 1;
         if (start > 0 || !isOpen) {
           pieces = [];
           bytes = 0;
         }
-        const piece = start > 0 ? chunk.subarray(start) : chunk;
-        bytes += piece.length;
-        if (bytes <= MAX_LINE_CHARACTERS) pieces.push(piece);
+        bytes += end - start;
+        if (bytes <= MAX_LINE_CHARACTERS) pieces.push(chunk.subarray(start, end));
         else pieces = [];
       }
-      isOpen = !isWhole;
+      if (chunk.length > 0) isOpen = end === chunk.length;
     },
     ending(): Ending {
       const line = last();

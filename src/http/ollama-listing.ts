@@ -82,8 +82,9 @@ function licenseOf({ about }: ShownFile): string {
 }
 
 /** Continue and others plan their prompts by it: what is loaded counts, else what would be. */
-function contextOf({ config, snapshot }: RuntimeView, entry: CatalogEntry, { facts }: ShownFile): number {
-  const loaded = snapshot().coordinators.find(({ model, state }) => model === entry.id && state === "ready")?.plan;
+function contextOf(view: RuntimeView, entry: CatalogEntry, { facts }: ShownFile): number {
+  const loaded = view.snapshot().coordinators.find(({ model, state }) => model === entry.id && state === "ready")?.plan;
+  const { config } = view;
   const own = settingsFor(config, entry.settingsId).contextSize ?? entry.contextSize ?? config.contextSize;
   return loaded?.contextSize ?? own ?? Math.min(facts.trainedContext, USUAL_CONTEXT);
 }

@@ -59,7 +59,7 @@ test("`check` says which nodes answer, and fails when one does not", async () =>
   expect(JSON.parse(json.stdout).nodes).toMatchObject([{ url: node.url, state: "up" }]);
 });
 
-test("a model that only a node has runs there, and is listed with what sharding it would need", async () => {
+test("a model that only a node has runs there, and is listed there with what sharding it would need", async () => {
   const response = await synaptic.post("/v1/completions", { model: "far:8B", prompt: "Hi" });
   expect(response.headers.get("x-synaptic-route")).toBe("pool");
   expect(response.headers.get("x-synaptic-reason")).toContain(`${node.url}: the one node with it`);
@@ -67,9 +67,40 @@ test("a model that only a node has runs there, and is listed with what sharding 
   const runs = [[...synaptic.portFlag], ["--port", "0"]];
   for (const flags of runs) {
     const { stdout } = await lab.run(["models", ...flags], { config });
-    expect(stdout).toMatch(new RegExp(`^Far:8b +4\\.4 GiB +- +Q4_K_M +- +on ${node.url} only$`, "m"));
+    expect(stdout).toMatch(new RegExp(`^Far:8b +4\\.4 GiB +- +Q4_K_M +- +${node.url} \\(pool\\) +\\S`, "m"));
     expect(stdout).toContain("Not on this machine: Far:8b\n");
   }
+});
+
+test("`explain` says where it would run and why nowhere else, beside a server and by itself", async () => {
+  for (const flags of [[...synaptic.portFlag], ["--port", "0"]]) {
+    const { code, stdout } = await lab.run(["explain", "far:8b", ...flags], { config });
+    expect(code).toBe(0);
+    expect(stdout).toStartWith("far:8b runs on the pool: ");
+    expect(stdout).toMatch(new RegExp(`^${node.url} +yes +`, "m"));
+    expect(stdout).toMatch(new RegExp(`^${gone.url} +no +is down: .*connection refused`, "m"));
+    expect(stdout).toMatch(/^shards +no +no file of it is on the head node$/m);
+  }
+  const unknown = await lab.run(["explain", "nowhere", ...synaptic.portFlag], { config });
+  expect([unknown.code, unknown.stderr]).toEqual([1, expect.stringContaining("does not exist")]);
+  const off = lab.config([], { ollama: { nodes: [node.url] }, models: { settings: { "Far:8b": { route: "shard" } } } });
+  const refused = await lab.run(["explain", "Far:8b", "--port", "0", "--json"], { config: off });
+  expect([refused.code, JSON.parse(refused.stdout)]).toEqual([1, expect.objectContaining({ route: "refused" })]);
+});
+
+test("`pull` has a node fetch a model, and tells how far it is", async () => {
+  for (const [name, flags] of [
+    ["new:1b", synaptic.portFlag],
+    ["other:1b", ["--port", "0"]],
+  ] as const) {
+    const { code, stdout, stderr } = await lab.run(["pull", name, ...flags], { config });
+    expect([code, stdout]).toEqual([0, `${name} is on ${node.url}\n`]);
+    expect(stderr).toContain("pulling abc: 50 % of 100 B\nsuccess\n");
+  }
+  node.pullBreaks = true;
+  const { code, stdout, stderr } = await lab.run(["pull", "third:1b", ...synaptic.portFlag], { config });
+  node.pullBreaks = false;
+  expect([code, stdout, stderr]).toEqual([1, "", expect.stringContaining("stopped in the middle")]);
 });
 
 test("a damaged file of a folder is listed with what is wrong, and not offered to clients", async () => {
