@@ -22,7 +22,7 @@ const MEANINGS: Readonly<Record<string, readonly [key: string, meaning: string]>
   "GET /": ["none", "one line of text: `Ollama is running`, and which synaptic; HEAD as well"],
   "GET /healthz": ["none", "200 while the process lives"],
   "GET /readyz": ["none", "200 once the first probe round is over and the preload is loaded or has failed; 503 before"],
-  "GET /v1/models": ["use", "OpenAI: all models that can be loaded"],
+  "GET /v1/models": ["use", "OpenAI: all models that can be loaded, and those of nodes"],
   "GET /v1/models/:id{.+}": ["use", "OpenAI: one model"],
   "POST /v1/chat/completions": ["use", "OpenAI: chat, streamed or whole; loads the model when it is not loaded"],
   "POST /v1/completions": ["use", "OpenAI: plain completion, streamed or whole; loads the model when it is not loaded"],

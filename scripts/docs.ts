@@ -54,7 +54,7 @@ export async function renderReference(): Promise<string> {
     "Keys are wanted only when some are configured; `admin` keys may do all that `use` keys may.",
     endpoints(),
     "## Errors",
-    'In OpenAI\'s shape: `{"error": {"message", "type", "param", "code"}}`. What to do about each: [operating.md](operating.md).',
+    'In OpenAI\'s shape: `{"error": {"message", "type", "param", "code"}}`. Under `/api` in Ollama\'s: `{"error": "message"}`. What to do about each: [operating.md](operating.md).',
     errorCodes(),
     "## Metrics",
     await metrics(),

@@ -8,6 +8,7 @@ import type { JsonObject } from "../core/translate/json.ts";
 import { type OllamaModel, ollamaPs, ollamaShow, ollamaTags } from "../core/translate/ollama-listing.ts";
 import type { CatalogEntry } from "../engine/catalog-entry.ts";
 import type { RuntimeView } from "./runtime-view.ts";
+import { poolNodes } from "./served.ts";
 
 /** Home Assistant waits 5 s for a list (facts/clients.md 1a): headers that take longer are left out of it. */
 const PATIENCE_MS = 2_000;
@@ -17,7 +18,7 @@ export async function listTags(view: RuntimeView, signal: AbortSignal): Promise<
   const entries = await view.catalog.list();
   const files = await filesOf(view, entries, signal);
   const ofHead = entries.map((entry) => shownEntry(view, entry, files.get(entry.id) ?? null));
-  return ollamaTags(eachOnce(ofHead, upNodes(view)));
+  return ollamaTags(eachOnce(ofHead, poolNodes(view)));
 }
 
 /** `GET /api/ps`: coordinators that are ready, and what nodes hold. */
@@ -35,7 +36,7 @@ export async function listRunning(view: RuntimeView, signal: AbortSignal): Promi
     const shown = entry ? shownEntry(view, entry, files.get(model) ?? null) : shownOfHead(head);
     return plan ? [runningOnShards(shown, plan, keepUntil)] : [];
   });
-  const onNodes = upNodes(view).flatMap((node) => node.loaded.map((loaded) => runningOnNode(node, loaded)));
+  const onNodes = poolNodes(view).flatMap((node) => node.loaded.map((loaded) => runningOnNode(node, loaded)));
   return ollamaPs([...onShards, ...onNodes]);
 }
 
@@ -57,17 +58,13 @@ export async function showModel(view: RuntimeView, entry: CatalogEntry, signal: 
  *  @throws SynapticError `model_not_found` when nobody has it. */
 export async function whereToShow(view: RuntimeView, model: string): Promise<CatalogEntry | { readonly url: string }> {
   const key = ollamaKey(model);
-  const node = upNodes(view).find(({ models }) => key !== null && models.some(({ name }) => ollamaKey(name) === key));
+  const node = poolNodes(view).find(({ models }) => key !== null && models.some(({ name }) => ollamaKey(name) === key));
   try {
     return await view.catalog.find(model);
   } catch (error) {
     if (node && error instanceof SynapticError) return { url: node.url };
     throw error;
   }
-}
-
-function upNodes({ nodes }: RuntimeView) {
-  return nodes.snapshot().filter(({ state }) => state === "up");
 }
 
 function shownEntry({ config }: RuntimeView, entry: CatalogEntry, file: ShownFile | null): OllamaModel {

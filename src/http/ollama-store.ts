@@ -92,9 +92,14 @@ async function passed(view: RuntimeView, context: OllamaContext, { model, fields
   const [url] = urls;
   if (url === undefined) throw nobody(`Cannot ask for ${path}: no Ollama node answers`);
   const { signal } = context.req.raw;
-  // What it has then shows at once, and not at the next interval.
-  const onEnd = () => view.nodes.refresh([url]);
+  const onEnd = () => lookAgain(view, [url]);
   return await askNode(view, { url, path, method: "POST", model, body: JSON.stringify(fields), signal, onEnd });
+}
+
+/** What they have then shows at once, and not at the next interval. A poll that is under way may have begun before. */
+async function lookAgain({ nodes }: RuntimeView, urls: readonly string[]): Promise<void> {
+  await nodes.refresh(urls);
+  await nodes.refresh(urls);
 }
 
 interface Everywhere extends Asked {
@@ -112,7 +117,7 @@ async function onAll(view: RuntimeView, context: OllamaContext, { model, fields,
     await (await askNode(view, { url, path, method, model, body, signal })).arrayBuffer();
   });
   const settled = await Promise.allSettled(asked);
-  await view.nodes.refresh(urls);
+  await lookAgain(view, urls);
   const failed = settled.find((each) => each.status === "rejected");
   if (failed) throw failed.reason;
   return context.body(null, 200);

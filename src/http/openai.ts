@@ -9,6 +9,7 @@ import { openAiExchange } from "./dialect-openai.ts";
 import { readBody } from "./guard.ts";
 import { refuseOtherMethods } from "./methods.ts";
 import type { RuntimeView } from "./runtime-view.ts";
+import { servedName, servedNames } from "./served.ts";
 
 /** Routes below `/v1`. */
 export function openAiRoutes(view: RuntimeView): Hono<AnswerEnv> {
@@ -31,12 +32,10 @@ export function openAiRoutes(view: RuntimeView): Hono<AnswerEnv> {
     });
 
   app.get("/models", async (context) => {
-    const entries = await view.catalog.list();
-    return context.json({ object: "list", data: entries.map(({ id }) => model(id)) });
+    return context.json({ object: "list", data: (await servedNames(view)).map(model) });
   });
   app.get("/models/:id{.+}", async (context) => {
-    const entry = await view.catalog.find(context.req.param("id"));
-    return context.json(model(entry.id));
+    return context.json(model(await servedName(view, context.req.param("id"))));
   });
   app.post("/chat/completions", complete("chat"));
   app.post("/completions", complete("completion"));

@@ -14,7 +14,7 @@ export interface Passing {
   readonly body: string;
   /** Fires when the client has gone. */
   readonly signal: AbortSignal;
-  /** Called when all of a good answer has passed, and waited for before its end is told. */
+  /** Called when it has succeeded, and waited for before the client is told so. */
   readonly onEnd?: () => Promise<void>;
 }
 
@@ -91,6 +91,8 @@ function passOn(response: Response, { model, url, quiet, onEnd }: Passed): Respo
         if (!done && value) {
           quiet.heard();
           tail.push(value);
+          // Before its last line: ollama-js reads no further, and may use at once what it has pulled.
+          if (onEnd && tail.ending() === "done") await onEnd();
           return out.enqueue(value);
         }
         const ending = tail.ending();
@@ -99,7 +101,6 @@ function passOn(response: Response, { model, url, quiet, onEnd }: Passed): Respo
         out.enqueue(failed(wrapError("upstream_error", `${url} broke off`, error)));
       }
       quiet.end();
-      await onEnd?.();
       out.close();
     },
     cancel(reason) {

@@ -83,12 +83,19 @@ describe("/api/chat", () => {
   });
 
   test("an upstream that breaks off in the middle: the text so far, then the error, and no done", async () => {
+    const heard = Promise.withResolvers<void>();
     const { fetch, runtime } = setStage(async (reply) => {
       await reply.head();
       await reply.chunk(chatChunk({ content: "Hello" }));
-      reply.cut("fin");
+      await heard.promise;
+      reply.cut("rst");
     });
-    const lines = linesOf(await (await fetch("/api/chat", ask())).text());
+    let text = "";
+    for await (const bytes of (await fetch("/api/chat", ask())).body ?? []) {
+      text += new TextDecoder().decode(bytes);
+      heard.resolve();
+    }
+    const lines = linesOf(text);
     expect(said(lines)).toBe("Hello");
     expect(lines.at(-1)?.error).toBeString();
     expect(lines.some(({ done }) => done === true)).toBe(false);

@@ -27,12 +27,15 @@ export interface PoolOptions {
   readonly own?: Readonly<Record<string, unknown>>;
 }
 
-/** So many nodes with the same models. */
+/** So many nodes with the same models, asked in this order. */
 export async function setPool(count: number, { models = [MODEL], node: more = {}, own = {} }: PoolOptions = {}) {
   const nodes = Array.from({ length: count }, () => startOllamaNode(models));
   const config = testConfig({
     own: {
-      ollama: { nodes: nodes.map(({ url }) => ({ url, ...more })), modelsDir: "/nowhere" },
+      ollama: {
+        nodes: nodes.map(({ url }, index) => ({ url, priority: count - index, ...more })),
+        modelsDir: "/nowhere",
+      },
       probe: { intervalMs: 100, timeoutMs: 500 },
       ...own,
     },
