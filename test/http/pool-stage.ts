@@ -9,6 +9,7 @@ import { pollNode, unloadFromNode } from "../../src/io/ollama-client.ts";
 import { createRecordedLog } from "../fakes/log.ts";
 import { type FakeModel, type FakeOllamaNode, startOllamaNode } from "../fakes/ollama-node.ts";
 import { testConfig } from "../fakes/runtime.ts";
+import { createFakeState } from "../fakes/state.ts";
 
 export const MODEL: FakeModel = { name: "m:latest", bytes: 1_000_000_000 };
 const stages: (() => Promise<void>)[] = [];
@@ -70,6 +71,8 @@ export async function setPool(count: number, { models = [MODEL], node: more = {}
       http: { request: requestUpstream },
       random: { token: () => "t" },
       machine: { memory: () => ({ freeBytes: 1, totalBytes: 1 }) },
+      state: createFakeState(),
+      timingModel: nothing,
     },
   });
   await runtime.start();
