@@ -54,10 +54,14 @@ describe("answers", () => {
   });
 
   test("that a node ends with an error pass with that one error", async () => {
-    const { nodes, url } = await setPool(1);
+    const { nodes, url, runtime } = await setPool(1);
     const text = '{"message":{"content":"a"},"done":false}\n{"error":"an error was encountered"}\n';
     first(nodes).fault = (path) => (path === "/api/chat" ? new Response(text) : null);
     expect(await (await fetch(`${url}/api/chat`, ask())).text()).toBe(text);
+    // It is the node's failure all the same.
+    expect((await runtime.metrics.render(runtime.snapshot())).text).toMatch(
+      /synaptic_requests_total\{[^}]*status="502"/,
+    );
   });
 
   test("of a node that refuses come from another one; of a full one too", async () => {

@@ -154,6 +154,15 @@ describe("/api/generate", () => {
     expect(stage.upstream.asked).toHaveLength(0);
   });
 
+  test("without a prompt does not wait for a slot where all are taken", async () => {
+    const { fetch, upstream } = setStage((reply) => reply.head(), { slots: 1 });
+    const leaving = new AbortController();
+    void fetch("/api/chat", { ...ask(), signal: leaving.signal });
+    await upstream.request(0);
+    expect(await (await fetch("/api/generate", generate())).json()).toMatchObject({ done_reason: "load" });
+    leaving.abort();
+  });
+
   test("of an empty prompt that takes long: pieces that keep the client, then done", async () => {
     const clock = createFakeClock();
     const stage = setStage(recite, { clock, loaded: false });
