@@ -43,7 +43,7 @@ export function readOpenAiBody(bytes: Uint8Array): OpenAiBody {
 }
 
 /** Checks the rest of it. @throws SynapticError `bad_request` or `unsupported_parameter` that names the field. */
-export function checkOpenAiRequest({ fields }: OpenAiBody, dialect: Dialect): OpenAiRequest {
+export function checkOpenAiRequest(fields: unknown, dialect: Dialect): OpenAiRequest {
   const checked = SCHEMAS[dialect].safeParse(fields);
   if (!checked.success) throw badField(checked.error, fields);
   const { stream, messages } = checked.data;

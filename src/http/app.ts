@@ -4,15 +4,24 @@ import { cors } from "hono/cors";
 import { HTTPException } from "hono/http-exception";
 import { type RequestIdVariables, requestId } from "hono/request-id";
 import { fromUnknown, SynapticError } from "../core/errors.ts";
+import { anthropicRoutes } from "./anthropic.ts";
 import { errorAnswer, type ModelVariables } from "./error-answer.ts";
 import { allowedOrigin, type KeyVariables, requireKey, requireLocalHost, requireOwnOrigin } from "./guard.ts";
 import { measureRoutes } from "./measure.ts";
 import { ollamaRoutes } from "./ollama.ts";
 import { openAiRoutes } from "./openai.ts";
 import { healthRoutes, metricsRoutes, synapticRoutes } from "./ops.ts";
+import { responsesRoutes } from "./responses.ts";
 import type { RuntimeView } from "./runtime-view.ts";
 
-const EXPOSED = ["x-request-id", "retry-after", "x-should-retry", "x-synaptic-route", "x-synaptic-reason"];
+const EXPOSED = [
+  "x-request-id",
+  "request-id",
+  "retry-after",
+  "x-should-retry",
+  "x-synaptic-route",
+  "x-synaptic-reason",
+];
 
 export type AppEnv = { Variables: RequestIdVariables & KeyVariables & ModelVariables };
 
@@ -28,6 +37,8 @@ export function createApp(view: RuntimeView): Hono<AppEnv> {
   app.use("/api/*", requireKey(view.config, "use"));
   app.use("/metrics", requireKey(view.config, "use"));
   app.use("/synaptic/*", requireKey(view.config, "admin"));
+  app.route("/v1/messages", anthropicRoutes(view));
+  app.route("/v1/responses", responsesRoutes(view));
   app.route("/v1", openAiRoutes(view));
   app.route("/api", ollamaRoutes(view));
   app.route("/", metricsRoutes(view));

@@ -1,12 +1,10 @@
 /** OpenAI's API: models, chat completions and completions. */
 import { Hono } from "hono";
 import { conversationKey } from "../core/conversation.ts";
-import { SynapticError } from "../core/errors.ts";
-import { checkOpenAiRequest, type Dialect, readOpenAiBody } from "../core/openai-request.ts";
-import type { CatalogEntry } from "../engine/catalog-entry.ts";
+import { checkOpenAiRequest, type Dialect } from "../core/openai-request.ts";
 import { type AnswerEnv, answerFrom, inFlight } from "./answer.ts";
+import { readRequest } from "./asked.ts";
 import { openAiExchange } from "./dialect-openai.ts";
-import { readBody } from "./guard.ts";
 import { refuseOtherMethods } from "./methods.ts";
 import type { RuntimeView } from "./runtime-view.ts";
 import { servedName, servedNames } from "./served.ts";
@@ -20,14 +18,11 @@ export function openAiRoutes(view: RuntimeView): Hono<AnswerEnv> {
 
   const complete = (dialect: Dialect) =>
     inFlight<AnswerEnv>(view, async (context, onEnd) => {
-      const body = await readBody(context.req.raw);
-      const read = readOpenAiBody(body);
-      const model = read.model ?? (await onlyModel(view)).id;
-      const routed = await view.dispatch.route(model, context.req.raw.signal);
-      const { stream } = checkOpenAiRequest(read, dialect);
+      const { body, fields, model, routed } = await readRequest(view, context);
+      const { stream } = checkOpenAiRequest(fields, dialect);
       const id = context.get("requestId");
-      const exchange = openAiExchange({ id, model, dialect, created: now(), body, fields: read.fields });
-      const conversation = conversationKey(model, read.fields);
+      const exchange = openAiExchange({ id, model, dialect, created: now(), body, fields });
+      const conversation = conversationKey(model, fields);
       return await answerFrom(view, context, { model, routed, exchange, conversation, stream, onEnd });
     });
 
@@ -41,18 +36,4 @@ export function openAiRoutes(view: RuntimeView): Hono<AnswerEnv> {
   app.post("/completions", complete("completion"));
   refuseOtherMethods(app);
   return app;
-}
-
-/** For a request that names no model: the one that the config loads at the start, or the only one there is. */
-async function onlyModel({ catalog, config }: RuntimeView): Promise<CatalogEntry> {
-  const [preloaded] = config.preload;
-  if (preloaded !== undefined) return await catalog.find(preloaded);
-  const entries = await catalog.list();
-  const [only] = entries;
-  if (only && entries.length === 1) return only;
-  throw new SynapticError("bad_request", "Missing required parameter: 'model'", {
-    param: "model",
-    detail: "missing_required_parameter",
-    hint: `served here: ${entries.map(({ id }) => id).join(", ") || "nothing"}`,
-  });
 }

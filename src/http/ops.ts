@@ -15,7 +15,10 @@ export function healthRoutes(view: RuntimeView): Hono {
   const app = new Hono();
   // Ollama's clients look for its words (facts/clients.md 3a); who runs behind them stands beside.
   app.get("/", (context) => context.text(`${OLLAMA_GREETING} (synaptic ${view.version})\n`));
-  app.get("/healthz", (context) => context.json({ status: "ok", server: "synaptic" }));
+  // Under the names that llama-server's and vLLM's clients look for, too.
+  for (const path of ["/healthz", "/health", "/v1/health"]) {
+    app.get(path, (context) => context.json({ status: "ok", server: "synaptic" }));
+  }
   app.get("/readyz", (context) => {
     const { ready, engineFailure, coordinators } = view.snapshot();
     const models = coordinators.map(({ model, state, lastFailure }) => ({ model, state, lastFailure }));

@@ -36,7 +36,9 @@ export async function relay({ ports }: RuntimeView, { call, opening, late }: Rel
     stopComments();
     const { response, place } = opened;
     translator = place.asked.translation?.stream() ?? null;
-    failure = translator ? await pumpThrough(translator, call, response, out) : await pump(call, response, out, tail);
+    failure = translator
+      ? await pumpThrough({ translator, call, clock: ports.clock }, response, out)
+      : await pump(call, response, out, tail);
     if (failure) outcome = (await place.judge(failure)).outcome;
   } catch (error) {
     // Without a place there is nobody to ask: it is a refusal of ours.
@@ -103,17 +105,30 @@ async function pump(call: Call, { body }: Response, out: Sink, tail: Tail): Prom
   throw new Error("the answer ended in the middle");
 }
 
-/** The same where each piece has another form in the client's dialect. Returns what the translation failed with, which the
- *  client has been told already. @throws when the stream broke. */
+interface Translating {
+  readonly translator: StreamTranslator;
+  readonly call: Call;
+  readonly clock: Clock;
+}
+
+/** The same where each piece has another form in the client's dialect. Signs of life of the upstream's do not pass, so they
+ *  are given here. Returns what the translation failed with, which the client has been told already. @throws when the
+ *  stream broke. */
 async function pumpThrough(
-  translator: StreamTranslator,
-  call: Call,
+  { translator, call, clock }: Translating,
   { body }: Response,
   out: Sink,
 ): Promise<SynapticError | null> {
   const reader = body?.getReader();
+  let isQuiet = true;
+  const stopSigns = every(clock, COMMENT_MS, () => {
+    if (isQuiet) out.write(translator.keepAlive());
+    if (isQuiet) out.flush();
+    isQuiet = true;
+  });
   const write = async (text: string): Promise<void> => {
     if (text === "") return;
+    isQuiet = false;
     const written = out.write(text);
     out.flush();
     if (typeof written !== "number") await call.taken(written);
@@ -127,6 +142,7 @@ async function pumpThrough(
       if (translator.failure()) break;
     }
   } finally {
+    stopSigns();
     reader?.cancel().catch(() => {});
   }
   await write(translator.end());

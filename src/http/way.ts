@@ -123,9 +123,19 @@ function poolWay({ pool, nodes }: RuntimeView, wish: PoolWish): Way {
       const there = loaded?.find(({ name }) => name === grant.model)?.contextSize;
       const contextSize = wish.contextSize ?? there ?? exchange.contextSize ?? DEFAULT_CONTEXT;
       why = `${decision.reason}; ${grant.url}: ${grant.why}`;
-      return nodePlace(grant, exchange.toNode({ model: grant.model, contextSize }));
+      return nodePlace(grant, askedOf(exchange, grant, contextSize));
     },
   };
+}
+
+/** What no node can do is found out here: then the place is given back. */
+function askedOf(exchange: Exchange, grant: NodeGrant, contextSize: number): Asked {
+  try {
+    return exchange.toNode({ model: grant.model, contextSize });
+  } catch (error) {
+    grant.release("neither");
+    throw error;
+  }
 }
 
 function nodePlace(grant: NodeGrant, asked: Asked): Place {

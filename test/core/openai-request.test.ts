@@ -4,7 +4,7 @@ import { checkOpenAiRequest, type Dialect, readOpenAiBody } from "../../src/core
 
 function parse(body: unknown, dialect: Dialect = "chat") {
   const read = readOpenAiBody(new TextEncoder().encode(typeof body === "string" ? body : JSON.stringify(body)));
-  return { model: read.model, ...checkOpenAiRequest(read, dialect) };
+  return { model: read.model, ...checkOpenAiRequest(read.fields, dialect) };
 }
 
 const messages = [{ role: "user", content: "hi" }];

@@ -11,7 +11,7 @@ import { unreadable } from "./openai-events.ts";
 import type { StreamTranslator } from "./types.ts";
 
 /** Anthropic's own keep-alive, taken by its SDK and the AI SDK (facts/clients.md 1b). */
-const PING = namedEvent({ type: "ping" });
+export const ANTHROPIC_PING = namedEvent({ type: "ping" });
 
 /** Writes what `reader` makes of the upstream's bytes. */
 export function createAnthropicStream(reader: AnswerReader, identity: AnswerIdentity): StreamTranslator {
@@ -34,7 +34,7 @@ export function createAnthropicStream(reader: AnswerReader, identity: AnswerIden
       return blocks.close() + end + namedEvent({ type: "message_stop" });
     },
     error: anthropicErrorEvent,
-    keepAlive: () => PING,
+    keepAlive: () => ANTHROPIC_PING,
   });
 }
 
