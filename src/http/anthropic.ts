@@ -1,5 +1,5 @@
 /** Anthropic's API: messages, and counts of their tokens. Headers of versions and betas are let be. */
-import { type Context, Hono } from "hono";
+import { Hono, type MiddlewareHandler } from "hono";
 import { conversationKey } from "../core/conversation.ts";
 import { fromAnthropicCount, fromAnthropicRequest } from "../core/translate/anthropic-request.ts";
 import { type AnswerEnv, answerFrom, inFlight } from "./answer.ts";
@@ -16,7 +16,6 @@ export function anthropicRoutes(view: RuntimeView): Hono<AnswerEnv> {
   app.post(
     "/",
     inFlight<AnswerEnv>(view, async (context, onEnd) => {
-      tellRequestId(context);
       const { fields, model, routed } = await readRequest(view, context);
       const request = fromAnthropicRequest(fields);
       if (!request.ok) throw request.error;
@@ -29,7 +28,6 @@ export function anthropicRoutes(view: RuntimeView): Hono<AnswerEnv> {
   app.post(
     "/count_tokens",
     inFlight<AnswerEnv>(view, async (context, onEnd) => {
-      tellRequestId(context);
       const { fields, model, routed } = await readRequest(view, context);
       const request = fromAnthropicCount(fields);
       if (!request.ok) throw request.error;
@@ -44,7 +42,10 @@ export function anthropicRoutes(view: RuntimeView): Hono<AnswerEnv> {
   return app;
 }
 
-/** Anthropic's SDK reads it from a header of this name. */
-function tellRequestId(context: Context<AnswerEnv>): void {
-  context.header("request-id", context.get("requestId"));
+/** Anthropic's SDK reads it from a header of this name, of errors too. */
+export function tellRequestId(): MiddlewareHandler<AnswerEnv> {
+  return async (context, next) => {
+    context.header("request-id", context.get("requestId"));
+    await next();
+  };
 }

@@ -4,7 +4,7 @@ import { cors } from "hono/cors";
 import { HTTPException } from "hono/http-exception";
 import { type RequestIdVariables, requestId } from "hono/request-id";
 import { fromUnknown, SynapticError } from "../core/errors.ts";
-import { anthropicRoutes } from "./anthropic.ts";
+import { anthropicRoutes, tellRequestId } from "./anthropic.ts";
 import { errorAnswer, type ModelVariables } from "./error-answer.ts";
 import { allowedOrigin, type KeyVariables, requireKey, requireLocalHost, requireOwnOrigin } from "./guard.ts";
 import { measureRoutes } from "./measure.ts";
@@ -33,6 +33,7 @@ export function createApp(view: RuntimeView): Hono<AppEnv> {
   app.use(requireLocalHost(view.config));
   app.use(requireOwnOrigin());
   app.route("/", healthRoutes(view));
+  app.use("/v1/messages/*", tellRequestId());
   app.use("/v1/*", requireKey(view.config, "use"));
   app.use("/api/*", requireKey(view.config, "use"));
   app.use("/metrics", requireKey(view.config, "use"));
