@@ -1,4 +1,5 @@
 /** Plan to llama-server arguments and environment. Pure. Flags: facts/llamacpp.md sections f and h. */
+import { embeddingArgs } from "./embedding.ts";
 import type { Plan } from "./plan-types.ts";
 
 /** Seconds between llama-server's own SSE comments while a prompt is processed (clients: facts/clients.md 1b). */
@@ -39,6 +40,7 @@ export function coordinatorArgs(plan: Plan, port: number | string): readonly str
       String(port),
     ],
     ...promptCache(plan),
+    ...embeddingArgs(plan.pooling, plan.extraArgs),
     ...plan.extraArgs,
   ];
 }

@@ -1,5 +1,6 @@
 /** What each layer keeps of what was read: KV cache, window, state; and where that is only an upper bound. Pure. Rules:
  *  llama.cpp `llama-hparams`, `llama-kv-cache`, `llama-kv-cache-iswa`, `llama-memory-recurrent`. */
+import { isEncoder } from "./embedding.ts";
 import type { ModelKeys } from "./model-keys.ts";
 import { recurrenceOf, stateInexactReason } from "./model-recurrent.ts";
 import { hasUnknownWindow, windowOf } from "./model-window.ts";
@@ -50,7 +51,7 @@ function isPlainLatent(keys: ModelKeys): boolean {
 /** What layer `layer` of `layers` keeps. */
 export function layerCache(keys: ModelKeys, layer: number, layers: number): LayerCache {
   const own = layers - nextnLayers(keys);
-  if (layer >= own) return NONE;
+  if (layer >= own || isEncoder(keys.architecture)) return NONE;
   const { stateBytes, attends } = recurrenceOf(keys, layer);
   if (!attends) return { ...NONE, stateBytes };
   const window = windowOf(keys, layer, own);
@@ -77,6 +78,7 @@ function cachedLayers(keys: ModelKeys, layers: number): number {
 
 /** Null when a load takes exactly what `layerCache()` says; else why that is an upper bound. */
 export function kvInexactReason(keys: ModelKeys): string | null {
+  if (isEncoder(keys.architecture)) return null;
   const state = stateInexactReason(keys);
   if (state) return state;
   if (keys.has("attention.indexer.key_length")) return "sparse attention keeps an index beside the cache";

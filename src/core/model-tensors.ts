@@ -1,4 +1,5 @@
 /** Where llama.cpp puts each tensor: with its layer, with the output head, on the head node, or on every device. Pure. */
+import { isEncoder } from "./embedding.ts";
 import type { GgufHeader, GgufTensor } from "./gguf.ts";
 import type { ModelKeys } from "./model-keys.ts";
 import { nextnLayers } from "./model-kv.ts";
@@ -65,7 +66,7 @@ export function weightBytes({ tensors }: GgufHeader, keys: ModelKeys, layerCount
   if (empty >= 0) return { ok: false, reason: `layer ${empty} of ${layerCount} has no tensors` };
   const embeddings = tensors.find((tensor) => tensor.name === "token_embd.weight");
   if (!embeddings) return { ok: false, reason: "token_embd.weight is missing" };
-  const tiedOutput = !tensors.some((tensor) => tensor.name === "output.weight");
+  const tiedOutput = !isEncoder(keys.architecture) && !tensors.some((tensor) => tensor.name === "output.weight");
   if (SKIPS_NEXTN.has(keys.architecture)) layers.fill(0, layerCount - nextnLayers(keys));
   const read = layers.map((bytes, i) => Math.max(0, Math.round(bytes - (idle[i] ?? 0))));
   const output = sums.output + (tiedOutput ? embeddings.bytes : 0);

@@ -1,4 +1,5 @@
 /** GgufHeader to ModelFacts: what placement needs to know of a model. Pure. */
+import { type EmbeddingFacts, embeddingOf } from "./embedding.ts";
 import { fileTypeName } from "./ggml-types.ts";
 import type { GgufHeader } from "./gguf.ts";
 import { activationElements, perLayerInputs } from "./model-activations.ts";
@@ -42,6 +43,8 @@ export interface ModelFacts {
   /** Null when KV bytes follow exactly from the layers; else why they are only an upper bound. */
   readonly kvInexact: string | null;
   readonly chatTemplate: boolean;
+  /** Absent for models that write. */
+  readonly embedding?: EmbeddingFacts;
 }
 
 export type ModelResult =
@@ -57,21 +60,8 @@ const OTHER_KINDS: ReadonlyMap<string, string> = new Map([
   ["imatrix", "an importance matrix"],
   ["vocab", "a vocabulary"],
 ]);
-/** Architectures that embed or decode audio and generate no text. */
-const NO_TEXT: ReadonlySet<string> = new Set([
-  "bert",
-  "modern-bert",
-  "nomic-bert",
-  "nomic-bert-moe",
-  "neo-bert",
-  "jina-bert-v2",
-  "jina-bert-v3",
-  "eurobert",
-  "gemma-embedding",
-  "llama-embed",
-  "t5encoder",
-  "wavtokenizer-dec",
-]);
+/** Architectures that are part of something else, or decode audio. */
+const OTHERS: ReadonlySet<string> = new Set(["t5encoder", "wavtokenizer-dec"]);
 
 /** Reads what placement needs from a whole model's header; `reason` says why the file is no language model. */
 export function modelFacts(header: GgufHeader): ModelResult {
@@ -94,6 +84,7 @@ export function modelFacts(header: GgufHeader): ModelResult {
   }));
   const name = header.metadata.get("general.name");
   const sizes = headSizes(keys);
+  const embedding = embeddingOf(keys);
   const facts: ModelFacts = {
     architecture,
     name: typeof name === "string" ? name : null,
@@ -114,6 +105,7 @@ export function modelFacts(header: GgufHeader): ModelResult {
     perDeviceBytes: bytes.perDevice,
     kvInexact: kvInexactReason(keys),
     chatTemplate: header.metadata.has("tokenizer.chat_template"),
+    ...(embedding && { embedding }),
   };
   return { ok: true, facts };
 }
@@ -127,7 +119,7 @@ function otherKind({ metadata, tensors }: GgufHeader, { architecture }: ModelKey
   const kind = typeof type === "string" ? OTHER_KINDS.get(type) : undefined;
   if (kind) return kind;
   if (architecture === "clip") return "a vision or audio projector (mmproj)";
-  if (NO_TEXT.has(architecture)) return `an embedding or audio model (${architecture})`;
+  if (OTHERS.has(architecture)) return `an encoder or audio model (${architecture})`;
   return tensors.length === 0 ? "a vocabulary" : null;
 }
 

@@ -73,6 +73,11 @@ function cacheInputs(facts: ModelFacts, sizing: Sizing, role: Pick<DeviceRole, "
   return (role.pipelined ? PIPELINE_COPIES : 1) * (tokensOf(sizing) * perToken + rotation * cells.length);
 }
 
+/** An encoder has no cache: its mask is as wide as its texts are long, and there is one in each type. */
+function encoderInputs({ embedding }: ModelFacts, sizing: Sizing): number {
+  return embedding?.isEncoder ? tokensOf(sizing) ** 2 * (F16 + F32) : 0;
+}
+
 function withSlack(bytes: number): number {
   return Math.ceil(bytes * SLACK_SHARE) + SLACK_BYTES;
 }
@@ -83,13 +88,15 @@ export function computeReserve(facts: ModelFacts, sizing: Sizing, role: DeviceRo
   const kind = kindOf(facts);
   const { pipelined } = role;
   const rows = pipelined ? ROWS.pipelined[kind] + (role.first ? ROWS.first[kind] : 0) : ROWS.alone;
-  const attends = role.full || role.windowed;
+  const encodes = facts.embedding?.isEncoder === true;
+  const attends = role.full || role.windowed || encodes;
   const scores = attends && !sizing.flashAttention ? headCount * (sizing.contextSize + 2 * headSize) : 0;
   const logitRows = pipelined ? ROWS.logits.pipelined[kind] : ROWS.logits.alone;
-  const logits = role.last ? vocabularySize + width * logitRows : 0;
+  const logits = role.last && !encodes ? vocabularySize + width * logitRows : 0;
   const inputs = facts.perLayerInputs * (pipelined ? INPUT_COPIES : 1);
   const perToken = Math.max(rows * width + Math.max(activationElements, scores), logits) + inputs;
-  return withSlack(tokensOf(sizing) * perToken * F32 + cacheInputs(facts, sizing, role));
+  const own = cacheInputs(facts, sizing, role) + encoderInputs(facts, sizing);
+  return withSlack(tokensOf(sizing) * perToken * F32 + own);
 }
 
 /** Of layers that look into caches on another device, `bytes` of them in all. */

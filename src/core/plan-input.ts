@@ -1,6 +1,7 @@
 /** What the planner is given: a model, its settings, and the backends as they were last seen. Pure. */
 import { settingsFor } from "./config-models.ts";
 import type { Config } from "./config-types.ts";
+import { embeddingBatch, encoderContext } from "./embedding.ts";
 import type { ModelFacts } from "./model.ts";
 import { type DraftModel, draftFile } from "./plan-draft.ts";
 import { DEFAULT_CONTEXT, wantsFlashAttention } from "./plan-kv.ts";
@@ -48,7 +49,10 @@ export interface PlanSources {
 export function planInput(sources: PlanSources): PlanInput {
   const { model, path, config, facts, engine, backends, isUsable, head, held, headerArgs = [], draft } = sources;
   const settings = settingsFor(config, model.settingsId);
-  const contextSize = settings.contextSize ?? model.contextSize;
+  const asked = settings.contextSize ?? model.contextSize;
+  const { embedding, trainedContext } = facts;
+  const contextSize = embedding?.isEncoder ? encoderContext(asked, trainedContext) : asked;
+  const batch = embedding && embeddingBatch(embedding, contextSize ?? Math.min(trainedContext, DEFAULT_CONTEXT));
   return {
     facts,
     backends: backends.filter(isUsable).map((backend) => backendFacts(config, backend)),
@@ -68,8 +72,8 @@ export function planInput(sources: PlanSources): PlanInput {
       contextSize,
       parallel: settings.parallel,
       kvType: settings.kvType,
-      batchSize: BATCH_SIZE,
-      microBatchSize: MICRO_BATCH_SIZE,
+      batchSize: batch ?? BATCH_SIZE,
+      microBatchSize: batch ?? MICRO_BATCH_SIZE,
       projector: sources.projector ?? model.projector,
       draft: draft
         ? draftFile(draft, {

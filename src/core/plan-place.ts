@@ -1,6 +1,6 @@
 /** Where the layers go, for each placement. Pure. */
 import type { LayerCosts } from "./plan-cost.ts";
-import { isHeld, type Placed, placeFewest, placeResilient } from "./plan-fewest.ts";
+import { isHeld, type Placed, placeFewest, placeOnHead, placeResilient } from "./plan-fewest.ts";
 import { countsByFreeMemory, countsEvenly, findOverfull } from "./plan-fill.ts";
 import { bestFirst, inListedOrder, type Park, parkWith, type Rated, slotsOf, withinLimits } from "./plan-slots.ts";
 import type { Placement } from "./plan-types.ts";
@@ -17,6 +17,11 @@ export function placeLayers(park: Park, costs: LayerCosts, placement: Placement)
     case "resilient":
       return placeResilient(park, costs);
   }
+}
+
+/** A model that makes vectors is small, and reads a text once: it lies on the head node's CPU, and is never sharded. */
+export function placeEmbedding(park: Park, costs: LayerCosts): Placed | null {
+  return placeOnHead({ ...park, headCpu: park.headCpu ?? park.rates.cpu }, costs);
 }
 
 /** Whether the others would still hold the model. */

@@ -28,13 +28,16 @@ export function explain(explained: Explained): readonly string[] {
     ...sharedMemory(explained),
     ...context(explained),
     ...sideFiles(input),
-    ...input.leftOut.map(({ endpoint, reason }) => `fits without ${endpoint}: ${reason}`),
+    ...(input.facts.embedding ? [] : input.leftOut).map(
+      ({ endpoint, reason }) => `fits without ${endpoint}: ${reason}`,
+    ),
   ];
 }
 
 function choice(explained: Explained): readonly string[] {
   const { input, park, used } = explained;
   const count = used.backends.length;
+  if (input.facts.embedding) return ["an embedding model: on the head node alone, never sharded"];
   switch (input.options.placement) {
     case "spread":
       return [`spread: ${plural(count, "usable backend")} in proportion to free memory`, ...overLimits(park, count)];

@@ -84,6 +84,20 @@ export function refuseHead(tried: Attempt): Refusal | null {
   };
 }
 
+/** An embedding model goes nowhere else. */
+export function refuseEmbedding({ input, costs, park }: Attempt): Refusal {
+  const { model } = input.options;
+  const needed = costs.among(1).total(0, costs.totalLayers) + park.memory.staysBytes;
+  const usable = park.memory.headBytes ?? 0;
+  return {
+    code: "does_not_fit",
+    message:
+      `Cannot place ${model} on the head node, where embedding models run: needs ${formatBytes(needed)}, ` +
+      `${formatBytes(usable)} usable: ${formatMissing(needed - usable)} missing`,
+    hint: `free memory on this machine, set a smaller contextSize, or \`ollama pull\` it to a node`,
+  };
+}
+
 export function refuse(tried: Attempt): Refusal {
   const { input, costs, park } = tried;
   const { model, placement } = input.options;

@@ -1,4 +1,5 @@
 /** What a plan is made of and what it looks like (design.md section 8). Types only. */
+import type { Pooling } from "./embedding.ts";
 import type { ModelFacts } from "./model.ts";
 import type { Speed } from "./speed.ts";
 import type { Endpoint } from "./units.ts";
@@ -172,6 +173,8 @@ export interface Plan {
   /** In `--rpc` order; every one holds at least one layer. */
   readonly backends: readonly BackendShare[];
   readonly head: HeadShare;
+  /** Of a model that makes vectors; absent for those that write. */
+  readonly pooling?: Pooling;
   /** Null when KV bytes are exact; else why they are an upper bound. */
   readonly kvInexact: string | null;
   /** Backends of this plan whose loss the model survives: the others would still hold it. */

@@ -2,13 +2,21 @@
 import type { LayerCosts } from "./plan-cost.ts";
 import type { Placed } from "./plan-fewest.ts";
 import { DEFAULT_CONTEXT, sizingOf } from "./plan-kv.ts";
-import { placeLayers, survivesLossOf } from "./plan-place.ts";
+import { placeEmbedding, placeLayers, survivesLossOf } from "./plan-place.ts";
 import { explain, isMeasured } from "./plan-reasons.ts";
-import { attempt, noBackends, refuse, refuseCacheType, refuseHead } from "./plan-refusal.ts";
+import {
+  type Attempt,
+  attempt,
+  noBackends,
+  refuse,
+  refuseCacheType,
+  refuseEmbedding,
+  refuseHead,
+} from "./plan-refusal.ts";
 import { buildShares, dropUnused } from "./plan-shares.ts";
 import { HEAD_CPU } from "./plan-slots.ts";
 import { secondsPerToken } from "./plan-speed.ts";
-import type { Estimate, HeadShare, PlanInput, PlanOptions, PlanResult } from "./plan-types.ts";
+import type { Estimate, HeadShare, PlanInput, PlanOptions, PlanResult, Refusal } from "./plan-types.ts";
 
 /** Decides which layers go where, or says with numbers why they go nowhere. */
 export function planModel(input: PlanInput): PlanResult {
@@ -16,11 +24,12 @@ export function planModel(input: PlanInput): PlanResult {
   // The context first, then the placement: a larger one only when it is asked for.
   const tried = attempt(input, options.contextSize ?? Math.min(facts.trainedContext, DEFAULT_CONTEXT));
   const { costs, park } = tried;
-  const canRun = input.backends.length > 0 || localDevices.length > 0;
+  const { embedding } = facts;
+  const canRun = input.backends.length > 0 || localDevices.length > 0 || embedding !== undefined;
   const refusal = refuseCacheType(input) ?? (canRun || canRunOnHead(input) ? refuseHead(tried) : noBackends(input));
   if (refusal) return { ok: false, refusal };
-  const placed = placeLayers(park, costs, options.placement);
-  if (!placed) return { ok: false, refusal: canRun ? refuse(tried) : noBackends(input) };
+  const placed = embedding ? placeEmbedding(park, costs) : placeLayers(park, costs, options.placement);
+  if (!placed) return { ok: false, refusal: whyNot(tried, canRun) };
   const used = dropUnused(placed);
   const shares = buildShares(used, { costs, facts, localDevices });
   const survives = used.backends.filter((lost) => survivesLossOf(lost, park, { costs, placement: options.placement }));
@@ -38,11 +47,17 @@ export function planModel(input: PlanInput): PlanResult {
       backends: shares.backends,
       head: withSideFiles(shares.head, options),
       kvInexact: facts.kvInexact,
+      ...(embedding && { pooling: embedding.pooling }),
       survives: survives.map((backend) => backend.facts.endpoint),
       estimate: estimate(used, costs, input),
       reasons: explain({ input, park, costs, used }),
     },
   };
+}
+
+function whyNot(tried: Attempt, canRun: boolean): Refusal {
+  if (tried.input.facts.embedding) return refuseEmbedding(tried);
+  return canRun ? refuse(tried) : noBackends(tried.input);
 }
 
 /** What a plan takes over from the options as it is. */

@@ -19,6 +19,8 @@ const CLIENT_FAULTS =
   /image input is not supported|audio input is not supported|mmproj|failed to parse|must be|required|invalid|unsupported|unknown/i;
 /** All slots share one context: it can be full though each request alone would fit (seen in 0.7.0 with `--kv-unified`). */
 const CONTEXT_FULL = /^context size has been exceeded/i;
+/** An embedding model computes a text in one piece (a 500, seen in 0.7.0). */
+const TOO_LARGE = /^input \((\d+) tokens\) is too large to process\..*batch size: (\d+)/is;
 /** `Field 'temperature': type must be number`, `'messages' is required`, `"prompt" must not be empty`. */
 const FIELD = /^(?:Field )?(?:'([\w.]+)'|"([\w.]+)")/;
 const SHOWN_CHARACTERS = 300;
@@ -41,6 +43,11 @@ function explain(status: number, { type, n_prompt_tokens, n_ctx }: Said, message
     const asked = n_prompt_tokens ? `, the request has ${n_prompt_tokens}` : "";
     const sizes = `The prompt is too long: this model's maximum context length is ${n_ctx} tokens${asked}`;
     return new SynapticError("context_length_exceeded", n_ctx ? sizes : message, { param: "messages" });
+  }
+  const [, asked, most] = TOO_LARGE.exec(message) ?? [];
+  if (asked && most) {
+    const sizes = `The text is too long: this model's maximum context length is ${most} tokens, the text has ${asked}`;
+    return new SynapticError("context_length_exceeded", sizes, { param: "input" });
   }
   if (CONTEXT_FULL.test(message)) {
     return new SynapticError("too_busy", "The requests that run at the same time have used up the model's context", {

@@ -55,8 +55,17 @@ async function runCanary(ports: Ports, { child, plan, signal }: Canary): Promise
   });
 }
 
+/** What a model that makes vectors, or ranks, is first asked. */
+function vectorCanary({ child, plan, signal }: Canary): UpstreamRequest {
+  const isRank = plan.pooling === "rank";
+  const body = isRank ? { query: "Hello", documents: ["Hello"] } : { input: "Hello" };
+  return { child, path: isRank ? "/v1/rerank" : "/v1/embeddings", body, signal };
+}
+
 /** On accelerators the prompt is one full micro-batch, since cards run out of memory at the first full batch, not at load. */
-async function askCanary(ports: Ports, { child, plan, signal }: Canary) {
+async function askCanary(ports: Ports, canary: Canary) {
+  const { child, plan, signal } = canary;
+  if (plan.pooling) return await request(ports, vectorCanary(canary));
   const accelerated =
     plan.head.devices.some((device) => device.layers > 0) ||
     plan.backends.some(({ devices }) => devices.some((device) => device.kind === "accelerator" && device.layers > 0));
@@ -72,9 +81,17 @@ export interface CompletionRequest {
   readonly signal: AbortSignal;
 }
 
+interface UpstreamRequest extends CompletionRequest {
+  readonly path: string;
+}
+
 /** A whole completion of our own, by llama-server's own endpoint; what it answers is not judged. */
-export async function complete({ http }: Pick<Ports, "http">, { child, body, signal }: CompletionRequest) {
-  const response = await http.request(`${child.url}/completion`, {
+export async function complete(ports: Pick<Ports, "http">, completion: CompletionRequest) {
+  return await request(ports, { ...completion, path: "/completion" });
+}
+
+async function request({ http }: Pick<Ports, "http">, { child, path, body, signal }: UpstreamRequest) {
+  const response = await http.request(`${child.url}${path}`, {
     method: "POST",
     headers: { "content-type": "application/json", authorization: `Bearer ${child.apiKey}` },
     body: JSON.stringify(body),

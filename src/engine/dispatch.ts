@@ -1,6 +1,7 @@
 /** Decides for each request where it runs: gathers what is known of nodes, catalogue and coordinators, and asks `core/route`. */
 import { settingsFor } from "../core/config-models.ts";
 import type { Config } from "../core/config-types.ts";
+import type { Pooling } from "../core/embedding.ts";
 import { SynapticError } from "../core/errors.ts";
 import { bytesByName, type PullPlace, pullPlace } from "../core/pull-place.ts";
 import { type PoolOption, type Routed, routeRequest, type ShardOption } from "../core/route.ts";
@@ -9,11 +10,13 @@ import type { Catalog } from "./catalog.ts";
 import type { CatalogEntry } from "./catalog-entry.ts";
 import type { Fleet } from "./fleet.ts";
 import type { Pool } from "./pool.ts";
+import type { ModelPort } from "./ports.ts";
 
 export interface DispatchParts {
   readonly config: Config;
   readonly catalog: Pick<Catalog, "find">;
   readonly fleet: Pick<Fleet, "planAsSeen" | "reason" | "snapshot">;
+  readonly models: Pick<ModelPort, "read">;
   readonly pool: Pick<Pool, "options" | "places" | "sizeOf" | "without">;
   readonly backends: () => readonly BackendSnapshot[];
 }
@@ -21,6 +24,8 @@ export interface DispatchParts {
 export interface Dispatched extends Routed {
   /** The model's file as the head node knows it; null when it is on nodes alone. */
   readonly entry: CatalogEntry | null;
+  /** Of a model of the head node's that makes vectors instead of text; null for all others. */
+  readonly pooling: Pooling | null;
   /** Tokens of context that its owner set; null where that is left to defaults. */
   readonly contextSize: number | null;
 }
@@ -64,8 +69,9 @@ export class Dispatch {
       shard: entry && (await this.#shardOf(entry, nodes, signal, thorough)),
     };
     const { decision, alternatives } = routeRequest(input);
+    const pooling = entry && decision.kind === "shard" ? await this.#poolingOf(entry, signal) : null;
     const others = thorough ? pool.without(model).map(({ url, why }) => ({ target: url, chosen: false, why })) : [];
-    return { decision, alternatives: [...alternatives, ...others], entry, contextSize: settings.contextSize };
+    return { decision, alternatives: [...alternatives, ...others], entry, pooling, contextSize: settings.contextSize };
   }
 
   /** What is wrong with the head node's file does not matter where a node has the model. */
@@ -77,6 +83,15 @@ export class Dispatch {
       if (nodes.length > 0 && isKnown) return null;
       throw error;
     }
+  }
+
+  /** From its plan, else from its header; of a file that cannot be read nothing is known, and a load says why. */
+  async #poolingOf(entry: CatalogEntry, signal: AbortSignal): Promise<Pooling | null> {
+    const { fleet, models } = this.#parts;
+    const plan = fleet.snapshot().find(({ model }) => model === entry.id)?.plan;
+    if (plan) return plan.pooling ?? null;
+    const { facts } = await models.read(entry.path, { signal }).catch(() => ({ facts: null }));
+    return facts?.embedding?.pooling ?? null;
   }
 
   /** A plan is made only where it decides something: that takes milliseconds, and most requests need none. */

@@ -95,7 +95,14 @@ export class Runtime {
     });
     this.pool = new Pool({ clock: ports.clock, nodes: this.nodes }, config.ollama.nodes);
     const { catalog, fleet, pool } = this;
-    this.dispatch = new Dispatch({ config, catalog, fleet, pool, backends: () => this.#monitor.snapshot() });
+    this.dispatch = new Dispatch({
+      config,
+      catalog,
+      fleet,
+      pool,
+      models: ports.models,
+      backends: () => this.#monitor.snapshot(),
+    });
   }
 
   /** Probes and measures; resolves when the first round is over. The listener need not wait for it. */

@@ -5,6 +5,7 @@ import { HTTPException } from "hono/http-exception";
 import { type RequestIdVariables, requestId } from "hono/request-id";
 import { fromUnknown, SynapticError } from "../core/errors.ts";
 import { anthropicRoutes, tellRequestId } from "./anthropic.ts";
+import { embeddingRoutes } from "./embeddings.ts";
 import { errorAnswer, type ModelVariables } from "./error-answer.ts";
 import { allowedOrigin, type KeyVariables, requireKey, requireLocalHost, requireOwnOrigin } from "./guard.ts";
 import { measureRoutes } from "./measure.ts";
@@ -40,6 +41,7 @@ export function createApp(view: RuntimeView): Hono<AppEnv> {
   app.use("/synaptic/*", requireKey(view.config, "admin"));
   app.route("/v1/messages", anthropicRoutes(view));
   app.route("/v1/responses", responsesRoutes(view));
+  app.route("/v1", embeddingRoutes(view));
   app.route("/v1", openAiRoutes(view));
   app.route("/api", ollamaRoutes(view));
   app.route("/", metricsRoutes(view));

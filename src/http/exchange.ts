@@ -1,4 +1,5 @@
 /** A request between its client's dialect and that of whoever answers it. Types only. */
+import type { ModelTask } from "../core/embedding.ts";
 import type { SynapticError } from "../core/errors.ts";
 import type { Ending, Tail } from "../core/stream-end.ts";
 import type { WholeAnswer } from "../core/translate/ollama-answer.ts";
@@ -34,6 +35,8 @@ export interface NodeAsked {
 /** One client's request: it can be put to either kind of upstream. Both throw SynapticError for what one cannot do. */
 export interface Exchange {
   readonly client: ClientSide;
+  /** What the model is to do; text when absent. */
+  readonly task?: ModelTask;
   toCoordinator(): Asked;
   toNode(node: NodeAsked): Asked;
   /** How long the model is to stay loaded after it, in milliseconds; null or absent where the client does not say. */

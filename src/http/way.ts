@@ -1,4 +1,5 @@
 /** The two ways to an answer: a slot of the model's coordinator, or a node of the pool; a place is got on either alike. */
+import { refuseTask } from "../core/embedding.ts";
 import { SynapticError, wrapError } from "../core/errors.ts";
 import type { RouteDecision } from "../core/route.ts";
 import type { LoadView } from "../core/snapshot.ts";
@@ -53,9 +54,11 @@ export interface Wish {
 }
 
 /** The way of one request. @throws SynapticError when nothing can run the model, and for what the one who runs it cannot do. */
-export function wayOf(view: RuntimeView, { decision, entry, contextSize }: Dispatched, wish: Wish): Way {
+export function wayOf(view: RuntimeView, { decision, entry, pooling, contextSize }: Dispatched, wish: Wish): Way {
   if (decision.kind === "refused") throw decision.error;
   if (decision.kind === "pool") return poolWay(view, { ...wish, decision, contextSize });
+  const refusal = refuseTask(wish.model, pooling, wish.exchange.task ?? "text");
+  if (refusal) throw refusal;
   if (entry) return shardWay(view, entry, wish.exchange);
   throw new Error(`${wish.model} was sent to the shards, and no file of it is known`);
 }

@@ -115,7 +115,7 @@ describe("modelFacts() of the rest", () => {
 describe("modelFacts() refuses", () => {
   test.each([
     ["file holds a vision or audio projector (mmproj), not a language model", { architecture: "clip" }],
-    ["file holds an embedding or audio model (bert), not a language model", { architecture: "bert" }],
+    ["file holds an encoder or audio model (t5encoder), not a language model", { architecture: "t5encoder" }],
     ["file holds a LoRA adapter, not a language model", { keys: { "general.type": meta.string("adapter") } }],
     ["file holds an importance matrix, not a language model", { keys: { "general.type": meta.string("imatrix") } }],
     ["general.architecture is missing", { without: ["general.architecture"] }],

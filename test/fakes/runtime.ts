@@ -1,6 +1,7 @@
 /** A runtime with one model `m`, whose coordinator is loaded, fails and dies when a test says so. */
 import type { ConfigInput } from "../../src/core/config-sources.ts";
 import type { Config } from "../../src/core/config-types.ts";
+import type { Pooling } from "../../src/core/embedding.ts";
 import { SynapticError } from "../../src/core/errors.ts";
 import type { MeasureRow } from "../../src/core/timing.ts";
 import { Admission } from "../../src/engine/admission.ts";
@@ -63,6 +64,8 @@ export interface FakeRuntime extends RuntimeView {
   /** What was asked to be measured. */
   readonly wishes: MeasureWish[];
   measured: readonly MeasureRow[];
+  /** Of every model. */
+  pooling: Pooling | null;
   /** How long models were said to stay, in milliseconds. */
   readonly kept: (readonly [model: string, ms: number])[];
   /** What the file of every model says beside the facts of the small one. */
@@ -121,6 +124,7 @@ export function createFakeRuntime(options: FakeRuntimeOptions): FakeRuntime {
       models: { read: async (path) => ({ path, facts: R24, ...runtime.file }) },
     },
     file: {},
+    pooling: null,
     suspected: 0,
     slots: '[{"id":0,"is_processing":false}]',
     catalog: {
@@ -135,7 +139,13 @@ export function createFakeRuntime(options: FakeRuntimeOptions): FakeRuntime {
     dispatch: {
       async route(name) {
         const entry = await runtime.catalog.find(name);
-        return { decision: { kind: "shard", reason: "" }, alternatives: [], entry, contextSize: null };
+        return {
+          decision: { kind: "shard", reason: "" },
+          alternatives: [],
+          entry,
+          pooling: runtime.pooling,
+          contextSize: null,
+        };
       },
       explain: (name, signal) => runtime.dispatch.route(name, signal),
       async pullPlace() {

@@ -209,9 +209,9 @@ const DAMAGES: readonly DamageCase[] = [
     hint: /ollama pull hf\.co/,
   },
   {
-    what: "an embedding model",
-    layers: [weights("embed", { architecture: "nomic-bert" })],
-    reason: /an embedding or audio model \(nomic-bert\)/,
+    what: "a model of sounds",
+    layers: [weights("sound", { architecture: "wavtokenizer-dec" })],
+    reason: /an encoder or audio model \(wavtokenizer-dec\)/,
     hint: /language model/,
   },
   {

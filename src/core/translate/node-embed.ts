@@ -94,7 +94,7 @@ export function fromNodeEmbed(body: unknown, { model, contextSize, wants }: Node
 const FLOAT_BYTES = 4;
 
 /** 32-bit floats, low byte first: what OpenAI's SDKs ask for unless told otherwise. */
-function toBase64(vector: readonly number[]): string {
+export function toBase64(vector: readonly number[]): string {
   const view = new DataView(new ArrayBuffer(vector.length * FLOAT_BYTES));
   for (const [at, value] of vector.entries()) view.setFloat32(at * FLOAT_BYTES, value, true);
   return new Uint8Array(view.buffer).toBase64();
