@@ -17,7 +17,7 @@ export interface EmbeddingShape {
 }
 
 const SHAPE: EmbeddingShape = { width: 64, layers: 2, context: 256, pooling: "mean" };
-const HEADS = 2;
+const HEAD_SIZE = 32;
 /** llama.cpp's `enum llama_pooling_type`. */
 const POOLING: Readonly<Record<SamplePooling, number>> = { mean: 1, cls: 2, rank: 4 };
 const NORMAL = 1;
@@ -49,7 +49,7 @@ function keys({ width, layers, context, pooling }: EmbeddingShape): readonly (re
     context_length: meta.u32(context),
     embedding_length: meta.u32(width),
     feed_forward_length: meta.u32(2 * width),
-    "attention.head_count": meta.u32(HEADS),
+    "attention.head_count": meta.u32(width / HEAD_SIZE),
     "attention.layer_norm_epsilon": meta.f32(1e-12),
     "attention.causal": meta.bool(false),
     pooling_type: meta.u32(POOLING[pooling]),

@@ -27,7 +27,7 @@ export function refuseTask(model: string, pooling: Pooling | null, task: ModelTa
   if (own === task) return null;
   return new SynapticError("unsupported_parameter", `Cannot ${DOES[task]} with ${model}: it is ${KINDS[own]}`, {
     param: "model",
-    hint: `ask ${KINDS[task]} instead`,
+    hint: `ask ${KINDS[task]} instead${task === "embed" ? "; `ollama pull` one to a node, or put its GGUF beside the others" : ""}`,
   });
 }
 

@@ -6,6 +6,7 @@ import { headSizes, isLatent } from "./model-kv.ts";
 
 /** Held against llama.cpp's planner by `npm run oracle`, or built from the same graph as one of these. */
 const MEASURED: ReadonlySet<string> = new Set([
+  "bert",
   "deepseek2",
   "gemma2",
   "gemma3",

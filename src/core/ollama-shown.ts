@@ -41,7 +41,7 @@ export function shownOfHead({ id, digest, bytes, hasProjector, file }: HeadModel
     quantization: facts?.quantization ?? null,
     trainedContext: facts?.trainedContext ?? null,
     embeddingLength: facts?.embeddingLength ?? null,
-    capabilities: capabilitiesOf({ about: file?.about, hasProjector }),
+    capabilities: facts?.embedding ? ["embedding"] : capabilitiesOf({ about: file?.about, hasProjector }),
   };
 }
 

@@ -1,11 +1,18 @@
 /** Ollama's clients: through to a node as they are, but for the context that is pinned; translated for a coordinator. */
-import { SynapticError } from "../core/errors.ts";
+import type { SynapticError } from "../core/errors.ts";
 import { createLineTail } from "../core/line-tail.ts";
 import type { OllamaBody, OllamaEndpoint } from "../core/ollama-body.ts";
 import type { JsonObject } from "../core/translate/json.ts";
 import { fromOllama } from "../core/translate/node-error.ts";
 import { pinContext } from "../core/translate/node-request.ts";
 import { EMPTY_PIECE, ollamaLoaded, ollamaPiece, toOllamaAnswer } from "../core/translate/ollama-answer.ts";
+import {
+  ollamaNoEmbeddings,
+  toOllamaEmbed,
+  toOllamaEmbeddings,
+  translateOllamaEmbed,
+  translateOllamaEmbeddings,
+} from "../core/translate/ollama-embed.ts";
 import { toOllama } from "../core/translate/ollama-error.ts";
 import { translateOllamaGenerate } from "../core/translate/ollama-generate.ts";
 import { type OllamaWants, translateOllamaChat } from "../core/translate/ollama-request.ts";
@@ -28,6 +35,7 @@ export function ollamaExchange(asked: OllamaAsked): Exchange {
   let toldContext = 0;
   const refusal = (status: number, text: string) => fromOllama(status, text, { model, contextSize: toldContext });
   return {
+    task: endpoint === "embed" || endpoint === "embeddings" ? "embed" : "text",
     client: clientSide(asked, (line) => refusal(500, line)),
     keepAliveMs,
     contextSize,
@@ -57,8 +65,9 @@ interface Times {
 }
 
 /** @throws SynapticError for what llama-server cannot do. */
-function toCoordinator({ endpoint, model, fields, action, nowMs }: OllamaAsked, times: Times): Asked {
-  if (endpoint === "embed" || endpoint === "embeddings") throw noEmbeddings(model);
+function toCoordinator(asked: OllamaAsked, times: Times): Asked {
+  const { endpoint, model, fields, action, nowMs } = asked;
+  if (endpoint === "embed" || endpoint === "embeddings") return toEmbedder(asked, endpoint, times);
   if (action !== "ask") {
     const ready = () => `${JSON.stringify(ollamaLoaded({ kind: endpoint, model }, { action, nowMs: nowMs() }))}\n`;
     return { path: "", body: "", refusal: fromUpstream, translation: null, ready };
@@ -80,11 +89,30 @@ function toCoordinator({ endpoint, model, fields, action, nowMs }: OllamaAsked, 
   };
 }
 
-function noEmbeddings(model: string): SynapticError {
-  return new SynapticError("unsupported_parameter", `Cannot embed with ${model}: its coordinator writes text only`, {
-    param: "model",
-    hint: "embedding models run on Ollama nodes: `ollama pull` one there",
-  });
+type EmbedEndpoint = Extract<OllamaEndpoint, "embed" | "embeddings">;
+
+/** Nothing to embed has an answer of its own, once the model is there. */
+function toEmbedder({ model, fields }: OllamaAsked, endpoint: EmbedEndpoint, times: Times): Asked {
+  const said = withModel(fields, model);
+  const request = endpoint === "embed" ? translateOllamaEmbed(said) : translateOllamaEmbeddings(said);
+  if (!request.ok) throw request.error;
+  if (request.action !== "ask") {
+    const nothing = endpoint === "embed" ? ollamaNoEmbeddings(model) : { embedding: [] };
+    return { path: "", body: "", refusal: fromUpstream, translation: null, ready: () => JSON.stringify(nothing) };
+  }
+  const { dimensions } = request.wants;
+  return {
+    path: request.path,
+    body: JSON.stringify(request.body),
+    refusal: fromUpstream,
+    translation: {
+      stream: () => {
+        throw new Error("embeddings were to be streamed");
+      },
+      whole: (answer) =>
+        endpoint === "embed" ? toOllamaEmbed(answer, { model, dimensions, ...times }) : toOllamaEmbeddings(answer),
+    },
+  };
 }
 
 /** A blank line would be fatal for most clients, a piece without text is nothing to all (facts/clients.md 0.4). */

@@ -55,6 +55,14 @@ describe("fromUpstream()", () => {
     expect(fromUpstream(400, said(400, "too long", { type: more.type })).message).toBe("too long");
   });
 
+  test("a text that an embedding model cannot read in one piece is too long", () => {
+    const message =
+      "input (302 tokens) is too large to process. increase the physical batch size (current batch size: 256)";
+    const error = fromUpstream(500, said(500, message));
+    expect(error).toMatchObject({ code: "context_length_exceeded", param: "input" });
+    expect(error.message).toContain("maximum context length is 256 tokens");
+  });
+
   test.each(["", "<html>", "null", "[]", '{"error":"text"}', '{"error":null}', '{"error":{"message":5}}'])(
     "makes something of a body like %j",
     (text) => {
