@@ -69,7 +69,7 @@ export class Dispatch {
       shard: entry && (await this.#shardOf(entry, nodes, signal, thorough)),
     };
     const { decision, alternatives } = routeRequest(input);
-    const pooling = entry && decision.kind === "shard" ? await this.#poolingOf(entry, signal) : null;
+    const pooling = entry && (await this.#poolingOf(entry, signal));
     const others = thorough ? pool.without(model).map(({ url, why }) => ({ target: url, chosen: false, why })) : [];
     return { decision, alternatives: [...alternatives, ...others], entry, pooling, contextSize: settings.contextSize };
   }

@@ -171,7 +171,7 @@ describe("an address that is not there", () => {
     ["GET", "/v1/nothing"],
     ["POST", "/nothing"],
     ["POST", "/v1"],
-    ["POST", "/v1/embeddings"],
+    ["POST", "/v1/images/generations"],
     ["GET", "/synaptic/nothing"],
     ["GET", "/%"],
   ])("is a 404 in JSON: %s %s", async (method, path) => {

@@ -122,6 +122,18 @@ describe("on a coordinator", () => {
   });
 });
 
+test("a ranking goes to the head node where a node has the model too, since none can rank", async () => {
+  const stage = setStage((reply) => reply.whole(200, "{}"));
+  stage.runtime.pooling = "rank";
+  const { route } = stage.runtime.dispatch;
+  stage.runtime.dispatch.route = async (model, signal) => {
+    const decision = { kind: "pool", urls: ["http://10.0.0.9:11434"], reason: "" } as const;
+    return { ...(await route(model, signal)), decision };
+  };
+  const response = await stage.fetch("/v1/rerank", post('{"model":"m","query":"a","documents":["b"]}'));
+  expect([response.status, response.headers.get("x-synaptic-route")]).toEqual([200, "shard"]);
+});
+
 describe("on a node", () => {
   test("each text has its vector, the same in both encodings", async () => {
     const { nodes, client } = await setPool(1);

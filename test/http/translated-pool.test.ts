@@ -34,6 +34,18 @@ describe("Anthropic's messages on a node", () => {
     expect(error).toMatchObject({ type: "api_error" });
   });
 
+  test.each([false, true])("one tool call is one, though Ollama knows no such wish (streamed: %p)", async (stream) => {
+    const { nodes, url } = await setPool(1);
+    const calls = ["f", "g"].map((name) => ({ function: { name, arguments: {} } }));
+    const answer = { model: "m", message: { role: "assistant", content: "", tool_calls: calls }, done: true };
+    first(nodes).fault = (path) => (path === "/api/chat" ? new Response(`${JSON.stringify(answer)}\n`) : null);
+    const tools = ["f", "g"].map((name) => ({ name, input_schema: { type: "object" } }));
+    const choice = { type: "auto", disable_parallel_tool_use: true };
+    const response = await askMessages(url, { stream, tools, tool_choice: choice });
+    const message = stream ? readMessage(eventsOf(await response.text())).message : await response.json();
+    expect(message).toMatchObject({ content: [{ type: "tool_use", name: "f" }], stop_reason: "tool_use" });
+  });
+
   test("are not counted there: 404, which clients know to do without", async () => {
     const { url, runtime } = await setPool(1);
     const response = await askMessages(url, {}, "/v1/messages/count_tokens");
