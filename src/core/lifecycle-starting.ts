@@ -1,4 +1,4 @@
-/** The `starting` state of a coordinator's life: queued, planning, greeting, loading, checking, and every way to fail. Pure. */
+/** The `starting` state of a coordinator's life: queued, planning, greeting, placing, loading, checking, and every way to fail. Pure. */
 import { SynapticError } from "./errors.ts";
 import type { After, Effect, In, Lifecycle, LifecycleEvent, Limits, Phase, Step } from "./lifecycle-types.ts";
 import type { Cause } from "./llama-failure.ts";
@@ -38,9 +38,12 @@ export function whenStarting(state: In<"starting">, event: LifecycleEvent, now: 
       return [{ tag: "idle", launch: state.launch }, [{ tag: "release" }, { tag: "reject", error: event.error }]];
     case "greeted":
       if (state.phase !== "greeting") return [state, []];
+      return [{ ...state, phase: "placing", deadline: now + event.placeMs }, []];
+    case "placed":
+      if (state.phase !== "greeting" && state.phase !== "placing") return [state, []];
       return [{ ...state, phase: "loading", deadline: now + event.loadMs }, []];
     case "loaded":
-      if (state.phase !== "greeting" && state.phase !== "loading") return [state, []];
+      if (!IN_CHILD.has(state.phase)) return [state, []];
       return [{ ...state, phase: "checking", deadline: now + limits.checkMs }, [{ tag: "check" }]];
     case "checked":
       if (event.error) return stopStarting(state, "failed", event.error, now, limits);
@@ -51,7 +54,7 @@ export function whenStarting(state: In<"starting">, event: LifecycleEvent, now: 
       return stopStarting(state, "failed", event.error, now, limits, true);
     case "tick":
       if (now < state.deadline) return [state, []];
-      return stopStarting(state, "failed", timeOut(state.phase), now, limits, state.phase === "greeting");
+      return stopStarting(state, "failed", timeOut(state.phase), now, limits, MAY_RETRY.has(state.phase));
     case "unload":
       return stopStarting(state, "idle", UNLOADED, now, limits);
     case "close":
@@ -64,17 +67,23 @@ export function whenStarting(state: In<"starting">, event: LifecycleEvent, now: 
   }
 }
 
+/** The child has not said yet that it is loaded. */
+const IN_CHILD: ReadonlySet<Phase> = new Set(["greeting", "placing", "loading"]);
+/** A backend that does not answer it: another plan does without. */
+const MAY_RETRY: ReadonlySet<Phase> = new Set(["greeting", "placing"]);
+
 const WAITED: Readonly<Record<Phase, string>> = {
   queued: "its turn did not come in time, as other models were in use",
   planning: "the backends could not be probed and leased in time",
   greeting: "llama-server printed nothing: a backend accepts connections but does not answer",
+  placing: "llama-server waits for a backend: another client has perhaps taken it just before",
   loading: "the load did not end in time",
   checking: "the first completion did not end in time",
 };
 
 function timeOut(phase: Phase): SynapticError {
   return new SynapticError("coordinator_timeout", `Cannot load the model: ${WAITED[phase]}`, {
-    hint: phase === "planning" || phase === "greeting" ? "see `synaptic backends`" : "see `synaptic status`",
+    hint: phase === "planning" || MAY_RETRY.has(phase) ? "see `synaptic backends`" : "see `synaptic status`",
   });
 }
 

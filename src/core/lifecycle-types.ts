@@ -3,8 +3,8 @@ import type { SynapticError } from "./errors.ts";
 import type { Cause } from "./llama-failure.ts";
 
 /** What `starting` waits for: its turn, as others may be in the way; a plan and leases; the first word of the child; its
- *  load; the check of what it loaded. */
-export type Phase = "queued" | "planning" | "greeting" | "loading" | "checking";
+ *  memory on all backends; its load; the check of what it loaded. */
+export type Phase = "queued" | "planning" | "greeting" | "placing" | "loading" | "checking";
 
 /** Where a stop leads to. */
 export type After = "idle" | "failed" | "closed";
@@ -61,7 +61,9 @@ export type LifecycleEvent =
   | { readonly tag: "crowded"; readonly launch: number }
   | { readonly tag: "planned"; readonly launch: number }
   | { readonly tag: "refused"; readonly launch: number; readonly error: SynapticError }
-  | { readonly tag: "greeted"; readonly launch: number; readonly loadMs: number }
+  | { readonly tag: "greeted"; readonly launch: number; readonly placeMs: number }
+  /** It has its memory on all backends, and so a connection to each. */
+  | { readonly tag: "placed"; readonly launch: number; readonly loadMs: number }
   | { readonly tag: "loaded"; readonly launch: number }
   | { readonly tag: "checked"; readonly launch: number; readonly error: SynapticError | null }
   | { readonly tag: "exited"; readonly launch: number; readonly cause: Cause }

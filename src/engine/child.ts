@@ -20,6 +20,9 @@ export interface Prepared {
 export interface ChildEvents {
   /** The first line of output. */
   readonly onGreeting: () => void;
+  /** Once, when it has its memory on all devices: until then its connections to them are short ones, between which others
+   *  may come first (facts/llamacpp.md b4). */
+  readonly onPlaced: () => void;
   /** Once, when `/health` answers 200. */
   readonly onHealthy: () => void;
   readonly onExit: (cause: Cause) => void;
@@ -54,6 +57,7 @@ export function spawnCoordinator(ports: Ports, { prepared, port, events, isReady
   const log = new LoadLog(ports.clock);
   const endpoints = plan.backends.map(({ endpoint }) => endpoint);
   let greeted = false;
+  let placed = false;
   const child = ports.llama.spawn({
     path: enginePath,
     args,
@@ -67,6 +71,10 @@ export function spawnCoordinator(ports: Ports, { prepared, port, events, isReady
       if (undrafted !== null) ports.log.warn(`${plan.model} runs without its draft model: ${undrafted}`);
       if (!greeted) events.onGreeting();
       greeted = true;
+      if (!placed && log.isPlaced()) {
+        placed = true;
+        events.onPlaced();
+      }
     },
     onExit({ code, signal }) {
       gone.abort();

@@ -14,8 +14,10 @@ export interface Change {
 
 export function tellState(log: Logger, { model, before, state, lastedMs }: Change): void {
   log.debug(`coordinator ${state.tag}`, { model });
-  if (state.tag === "failed") log.error(describeError(state.cause));
-  if (state.tag === "stopping" && state.retry !== null && state.cause) log.warn(`${state.cause.message}; trying again`);
+  if (state.tag === "failed") log.error(describeError(state.cause), { model });
+  if (state.tag === "stopping" && state.retry !== null && state.cause) {
+    log.warn(`${state.cause.message}; trying again`, { model });
+  }
   if (state.tag === "ready" && before.tag === "starting") {
     log.info(`ready: ${model}`, { took: formatDuration(lastedMs) });
   }

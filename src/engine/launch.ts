@@ -25,8 +25,15 @@ export interface LaunchOptions {
 /** A load may take this long: a slow link needs about 30 s per GiB (1 Gbit/s: 9 s). */
 const LOAD_BASE_MS = 120_000;
 const LOAD_MS_PER_GIB = 40_000;
+/** Before it asks for memory, llama-server reads its file (50 MB/s: a slow disk), but sends none of it. */
+const PLACE_BASE_MS = 20_000;
+const PLACE_MS_PER_GIB = 20_000;
 
 const SENTINEL_MS = 50;
+
+function placeMsOf({ facts }: Prepared): number {
+  return Math.round(PLACE_BASE_MS + (facts.fileBytes / GIB) * PLACE_MS_PER_GIB);
+}
 
 export class Launch {
   readonly #ports: Ports;
@@ -60,7 +67,7 @@ export class Launch {
     }
   }
 
-  /** Reports `greeted` and `loaded`, and at last `exited`: also when there never was a child. */
+  /** Reports `greeted`, `placed` and `loaded`, and at last `exited`: also when there never was a child. */
   async spawn(): Promise<void> {
     const { id, report } = this.#options;
     const exited = (cause: Cause) => report({ tag: "exited", launch: id, cause });
@@ -75,7 +82,8 @@ export class Launch {
         prepared,
         port,
         events: {
-          onGreeting: () => report({ tag: "greeted", launch: id, loadMs }),
+          onGreeting: () => report({ tag: "greeted", launch: id, placeMs: placeMsOf(prepared) }),
+          onPlaced: () => report({ tag: "placed", launch: id, loadMs }),
           onHealthy: () => report({ tag: "loaded", launch: id }),
           onExit: (cause) => this.#onceSeen(cause, exited),
         },

@@ -36,6 +36,11 @@ export class LoadLog {
     return this.#progress;
   }
 
+  /** It has told of its buffers: it does so once it has all of those for the weights. */
+  isPlaced(): boolean {
+    return this.#seen.buffers.size > 0;
+  }
+
   /** The last lines: of the load, and once that is over, those since. */
   lines(): readonly string[] {
     return this.#lines;

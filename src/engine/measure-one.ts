@@ -25,7 +25,12 @@ export async function timeOnce(ports: Ports, prepared: Prepared, signal: AbortSi
   const child = spawnCoordinator(ports, {
     prepared,
     port,
-    events: { onGreeting: () => {}, onHealthy: healthy.resolve, onExit: ({ error }) => ended.reject(error) },
+    events: {
+      onGreeting: () => {},
+      onPlaced: () => {},
+      onHealthy: healthy.resolve,
+      onExit: ({ error }) => ended.reject(error),
+    },
     isReady: () => isReady,
   });
   const left = Promise.withResolvers<never>();

@@ -19,14 +19,15 @@ const UNWANTED: Told = { tag: "unwanted" };
 const TURN: Told = { tag: "turn" };
 const CROWDED: Told = { tag: "crowded" };
 const PLANNED: Told = { tag: "planned" };
-const GREETED: Told = { tag: "greeted", loadMs: 60_000 };
+const GREETED: Told = { tag: "greeted", placeMs: 20_000 };
+const PLACED: Told = { tag: "placed", loadMs: 60_000 };
 const LOADED: Told = { tag: "loaded" };
 const CHECKED: Told = { tag: "checked", error: null };
 const UNLOAD: Told = { tag: "unload" };
 const CLOSE: Told = { tag: "close" };
 const DRAINED: Told = { tag: "drained" };
 const LOST: Told = { tag: "lost", error: ERROR };
-const LIVE = [WANTED, TURN, PLANNED, GREETED, LOADED, CHECKED];
+const LIVE = [WANTED, TURN, PLANNED, GREETED, PLACED, LOADED, CHECKED];
 
 function exited(again = false): Told {
   const cause: Cause = { error: ERROR, endpoint: again ? "10.0.0.1:50052" : null, again };
@@ -56,12 +57,12 @@ describe("from idle to ready", () => {
   test("plans, spawns, checks, then lets in whoever waits", () => {
     const { state, steps } = tell(...LIVE);
     expect(state).toMatchObject({ tag: "ready", launch: 1, failures: 0 });
-    expect(steps).toEqual([[], ["plan"], ["spawn"], [], ["check"], ["grant"]]);
+    expect(steps).toEqual([[], ["plan"], ["spawn"], [], [], ["check"], ["grant"]]);
   });
 
   test("waits with a deadline of its own for each phase", () => {
     const waits = LIVE.slice(0, -1).map((_, i) => deadlineOf(tell(...LIVE.slice(0, i + 1)).state));
-    expect(waits).toEqual([LIMITS.queueMs, LIMITS.planMs, LIMITS.greetMs, 60_000, LIMITS.checkMs]);
+    expect(waits).toEqual([LIMITS.queueMs, LIMITS.planMs, LIMITS.greetMs, 20_000, 60_000, LIMITS.checkMs]);
   });
 
   test("a second request starts nothing, and a late one is let in at once", () => {
@@ -72,6 +73,7 @@ describe("from idle to ready", () => {
   test("a child that is healthy before its first line is seen is loaded all the same", () => {
     expect(tell(WANTED, TURN, PLANNED, LOADED).state).toMatchObject({ phase: "checking" });
     expect(tell(WANTED, TURN, PLANNED, LOADED, GREETED).state).toMatchObject({ phase: "checking" });
+    expect(tell(WANTED, TURN, PLANNED, GREETED, LOADED, PLACED).state).toMatchObject({ phase: "checking" });
   });
 });
 
@@ -110,14 +112,23 @@ describe("a start that fails", () => {
     expect(tell(WANTED, TURN, PLANNED, GREETED, LOST, exited(), TURN).last).toEqual(["plan"]);
   });
 
+  test("a backend that another client took while it started: another plan, since this one would hang", () => {
+    const stuck = [TURN, PLANNED, GREETED, LATE, exited()] as const;
+    expect(tell(WANTED, ...stuck).state).toMatchObject({ tag: "starting", phase: "queued", attempt: 2 });
+    expect(tell(WANTED, ...stuck).steps.flat()).not.toContain("reject");
+  });
+
   test("each phase that takes too long says what it waited for", () => {
     const silent = [TURN, PLANNED, LATE, exited()] as const;
+    const stuck = [TURN, PLANNED, GREETED, LATE, exited()] as const;
     const stories = [
       [WANTED, LATE],
       [WANTED, TURN, LATE],
       // A silent child is tried again.
       [WANTED, ...silent, ...silent, ...silent],
-      [WANTED, TURN, PLANNED, GREETED, LATE, exited()],
+      // So is one whose backend somebody else took while it started.
+      [WANTED, ...stuck, ...stuck, ...stuck],
+      [WANTED, TURN, PLANNED, GREETED, PLACED, LATE, exited()],
       [WANTED, TURN, PLANNED, GREETED, LOADED, LATE, exited()],
     ] as const;
     const messages = stories.map((story) => {
@@ -128,6 +139,7 @@ describe("a start that fails", () => {
       ["coordinator_timeout", expect.stringContaining("its turn did not come in time")],
       ["coordinator_timeout", expect.stringContaining("probed and leased in time")],
       ["coordinator_timeout", expect.stringContaining("accepts connections but does not answer")],
+      ["coordinator_timeout", expect.stringContaining("another client has perhaps taken it")],
       ["coordinator_timeout", expect.stringContaining("the load did not end in time")],
       ["coordinator_timeout", expect.stringContaining("the first completion did not end in time")],
     ]);

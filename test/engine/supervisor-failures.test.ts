@@ -115,11 +115,27 @@ describe("a start that hangs", () => {
     expect([state(), llama.children.length]).toEqual(["failed", 3]);
   });
 
+  test("before it has its memory: another client took a backend meanwhile; ended, and planned anew", async () => {
+    const { supervisor, llama, clock, log } = setUp();
+    void supervisor.acquire(NEVER);
+    await clock.advance(0);
+    llama.child.say("0.0 I load_tensors: loading model tensors, this can take a while... (load_mode = mmap)");
+    await clock.advance(19_000);
+    expect(llama.children.length).toBe(1);
+    await clock.advance(6_000);
+    expect([llama.children.length, supervisor.snapshot().phase]).toEqual([2, "greeting"]);
+    expect(log.records.find(({ level }) => level === "warn")).toMatchObject({
+      message: expect.stringMatching(/another client has perhaps taken it.*; trying again$/),
+      // Several models load at the same time.
+      fields: { model: "m" },
+    });
+  });
+
   test("in its load: ended after a time that grows with the model, two minutes for a small one", async () => {
     const { supervisor, llama, clock, state } = setUp();
     const grant = errorsOf([supervisor.acquire(NEVER)]);
     await clock.advance(0);
-    llama.child.say("0.0 I srv  llama_server: initializing ...");
+    llama.child.say("0.0 I load_tensors:   CPU_Mapped model buffer size =    42.33 MiB");
     await clock.advance(119_000);
     expect(state()).toBe("starting");
     await clock.advance(3_000);

@@ -14,8 +14,14 @@ import type { Random } from "../fixtures/random.ts";
 /** An event that belongs to a launch. */
 type LaunchEvent = Extract<LifecycleEvent, { launch: number }>;
 
-const TIMELY = ["planned", "crowded", "refused", "greeted", "loaded", "checked", "lost", "drained"] as const;
-const NEXT = { planning: "planned", greeting: "greeted", loading: "loaded", checking: "checked" } as const;
+const TIMELY = ["planned", "crowded", "refused", "greeted", "placed", "loaded", "checked", "lost", "drained"] as const;
+const NEXT = {
+  planning: "planned",
+  greeting: "greeted",
+  placing: "placed",
+  loading: "loaded",
+  checking: "checked",
+} as const;
 const LATE = [...TIMELY, "exited"] as const;
 
 /** What happened in one step, for laws to look at. */
@@ -138,6 +144,8 @@ export class CoordinatorWorld {
       case "drained":
         return { tag, launch };
       case "greeted":
+        return { tag, launch, placeMs: 20_000 };
+      case "placed":
         return { tag, launch, loadMs: 60_000 };
       case "checked":
         return { tag, launch, error: this.#random.next() < 0.3 ? this.error() : null };
