@@ -11,7 +11,7 @@ import type { PlanInput, SideFile } from "./plan-types.ts";
 import { formatBytes } from "./units.ts";
 
 /** Beyond these, sentences say how many there are. */
-const MOST_NAMED = 4;
+export const MOST_NAMED = 4;
 
 export interface Explained {
   readonly input: PlanInput;

@@ -5,7 +5,7 @@ import { fillUp, findOverfull } from "./plan-fill.ts";
 import { padContext, sizingOf } from "./plan-kv.ts";
 import { asPinned, placeLayers } from "./plan-place.ts";
 import { bitsPerWeight, smallerQuantisation } from "./plan-quantisation.ts";
-import { plural } from "./plan-reasons.ts";
+import { MOST_NAMED, plural } from "./plan-reasons.ts";
 import { staysOnHead } from "./plan-shares.ts";
 import {
   bestFirst,
@@ -102,6 +102,7 @@ export function refuse(tried: Attempt): Refusal {
   const { input, costs, park } = tried;
   const { model, placement } = input.options;
   if (placement === "pinned") return refusePins(tried);
+  const missing = leftOut(input);
   const offers = `${smallerContext(tried)}add a backend or ${smallerFile(tried)}; see \`synaptic plan ${model}\``;
   const fewest = placement === "resilient" ? placeLayers({ ...park, headCpu: null }, costs, "fewest") : null;
   if (fewest) {
@@ -111,7 +112,7 @@ export function refuse(tried: Attempt): Refusal {
       message:
         `Cannot place ${model} so that it survives the loss of any one backend: without ${worst.endpoint} ` +
         `${formatMissing(worst.missingBytes)} are missing`,
-      hint: `placement "fewest" places it on ${plural(fewest.backends.length, "backend")}; or ${offers}`,
+      hint: `${missing}placement "fewest" places it on ${plural(fewest.backends.length, "backend")}; or ${offers}`,
     };
   }
   const { devices, usableBytes, missingBytes } = missingOn(tried);
@@ -124,7 +125,7 @@ export function refuse(tried: Attempt): Refusal {
     message:
       `Cannot place ${model} on ${plural(input.backends.length, "backend")}: needs ${formatBytes(needed)}${each}, ` +
       `${formatBytes(usableBytes)} usable: ${formatMissing(missingBytes)} missing in whole layers`,
-    hint: offers,
+    hint: missing + offers,
   };
 }
 
@@ -174,8 +175,16 @@ function refusePins(tried: Attempt): Refusal {
     message:
       `${action}: ${where} needs ${formatBytes(neededBytes)} for ${plural(count, "layer")}, ` +
       `${formatBytes(slot.usableBytes)} usable: ${formatMissing(neededBytes - slot.usableBytes)} missing`,
-    hint: `${smallerContext(tried)}give it fewer layers in synaptic.backends[].layers`,
+    hint: `${leftOut(input)}${smallerContext(tried)}give it fewer layers in synaptic.backends[].layers`,
   };
+}
+
+/** Backends that cannot take part now, and why: with them it may fit. Empty when there are none. */
+function leftOut({ leftOut: backends }: PlanInput): string {
+  if (backends.length === 0) return "";
+  const named = backends.slice(0, MOST_NAMED).map(({ endpoint, reason }) => `${endpoint}, ${reason}`);
+  const more = backends.length - named.length;
+  return `left out: ${named.join("; ")}${more > 0 ? ` and ${more} more` : ""}; else `;
 }
 
 /** An offer of the largest halving of the context that fits; empty when none does. */

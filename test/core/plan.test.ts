@@ -178,6 +178,23 @@ describe("a refusal", () => {
     expect(layersOf(planned({ facts, backends, options: { contextSize: 4096 } }))).toHaveLength(2);
   });
 
+  test("says which backends it had to do without: with them it may well fit", () => {
+    const leftOut = [
+      { endpoint: endpointOf(7), reason: "connection refused: is rpc-server running there?" },
+      { endpoint: endpointOf(8), reason: "held by another client" },
+    ];
+    const { code, text } = refused({ backends: backendsWith(GIB), leftOut });
+    expect(code).toBe("does_not_fit");
+    expect(text).toContain(
+      "(left out: 10.0.0.8:50052, connection refused: is rpc-server running there?; 10.0.0.9:50052, held by another " +
+        "client; else add a backend or ",
+    );
+    const many = Array.from({ length: 7 }, (_, index) => ({ endpoint: endpointOf(index + 2), reason: "down" }));
+    expect(refused({ backends: backendsWith(GIB), leftOut: many }).text).toContain(
+      "10.0.0.6:50052, down and 3 more; else ",
+    );
+  });
+
   test("offers no context where none helps", () => {
     expect(refused({ backends: backendsWith(GIB) }).text).toBe(
       "Cannot place m on 1 backend: needs 2.8 GiB, 921.6 MiB usable: 2.1 GiB missing in whole layers (add a backend or " +

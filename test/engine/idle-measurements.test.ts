@@ -109,7 +109,7 @@ describe("a server in use", () => {
 
   test("times nothing while a model loads, however long", async () => {
     const { runtime, clock, llama, acquire, timed } = await started();
-    llama.onSpawn = (child) => child.say("0.00 I loading");
+    llama.onSpawn = (child) => child.say("0.00 I load_tensors:   CPU_Mapped model buffer size =    42.33 MiB");
     const grant = acquire();
     grant.catch(() => {});
     await clock.advance(110_000);
