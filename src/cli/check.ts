@@ -150,8 +150,9 @@ function describeNode({ url, implied, weight, priority, memoryBytes }: ConfigNod
   return extras.length === 0 ? url : `${url} (${extras.join(", ")})`;
 }
 
-function describeSettings(id: string, { env, args, sampling = {}, ...rest }: ModelSettings): string {
+function describeSettings(id: string, { env, args, keepAliveMs, sampling = {}, ...rest }: ModelSettings): string {
   const parts = [
+    ...(keepAliveMs === undefined ? [] : [`keepAlive ${describeKeepAlive(keepAliveMs)}`]),
     ...Object.entries(sampling).map(([key, value]) => `${key} ${value}`),
     ...Object.entries(rest).map(([key, value]) => `${key} ${Array.isArray(value) ? value.join(", ") : String(value)}`),
     ...(args === undefined || args.length === 0 ? [] : [`args ${args.join(" ")}`]),

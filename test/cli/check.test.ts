@@ -31,6 +31,13 @@ test("checkCommand() names every value that the configuration records a source f
   for (const name of Object.keys(config.sources)) expect(text).toContain(name.replace(/Ms$/, ""));
 });
 
+test("checkCommand() shows a model's keepAlive as a duration, as the general one", () => {
+  const settings = { a: { keepAlive: -1 }, b: { keepAlive: "90s" } };
+  const text = printed(accepted({ synaptic: { models: { files: { a: "/a", b: "/b" }, settings } } }));
+  expect(text).toContain("a: keepAlive for ever");
+  expect(text).toContain("b: keepAlive 1 min 30 s");
+});
+
 test("checkCommand() shows neither keys, hashes nor variables", () => {
   const settings = { m: { env: { TOKEN: "s3cr3t" } } };
   const keys = [{ name: "ann", hash: `sha256:${"ab".repeat(32)}`, scopes: ["use"] }];
