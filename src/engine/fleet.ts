@@ -85,11 +85,8 @@ export class Fleet {
 
   /** The same, from what is known of the backends without asking them again. */
   async planAsSeen(entry: CatalogEntry, signal: AbortSignal): Promise<Planned> {
-    return await this.#planWith(
-      entry,
-      this.#others(entry.id, (other) => other.isIdle() && !other.pinned),
-      signal,
-    );
+    const idle = this.#others(entry.id, (other) => other.isIdle() && !other.pinned);
+    return await this.#planWith(entry, idle, signal);
   }
 
   /** Whether it could be loaded now without another one's going. */
@@ -150,6 +147,8 @@ export class Fleet {
   #coordinator(entry: CatalogEntry): Supervisor {
     this.#room.ask(entry);
     const existing = this.#coordinators.get(entry.id);
+    // Whoever asks next waits for its next launch.
+    if (existing?.isIdle() && this.#room.isOutdated(entry)) existing.unload().catch(() => {});
     if (existing) return existing;
     const { keepAliveMs, pin } = settingsFor(this.#options.config, entry.settingsId);
     const created = new Supervisor(this.#ports, {
@@ -184,7 +183,7 @@ export class Fleet {
     const sources: InputSources = { ...file, facts, engine, givers: [] };
     await Promise.all([monitor.refresh(), ollama.refresh()]);
     signal.throwIfAborted();
-    this.#room.learn(entry.id, sources);
+    this.#room.learn(entry, sources);
     const verdict = await this.#verdict(entry, sources, signal);
     if (verdict.tag === "hopeless") {
       const givers = this.#others(entry.id, (other) => !other.pinned);

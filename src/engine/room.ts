@@ -24,6 +24,8 @@ export class Room {
   readonly #entries = new Map<string, CatalogEntry>();
   /** As it was last read. */
   readonly #sources = new Map<string, InputSources>();
+  /** As it was last planned for a load. */
+  readonly #planned = new Map<string, CatalogEntry>();
 
   constructor(input: (entry: CatalogEntry, sources: InputSources) => PlanInput) {
     this.#input = input;
@@ -31,8 +33,7 @@ export class Room {
 
   /** A tag may have got other files since it was last asked for: the next load takes them. */
   ask(entry: CatalogEntry): void {
-    const known = this.#entries.get(entry.id);
-    if (known && (known.path !== entry.path || known.digest !== entry.digest)) this.#sources.delete(entry.id);
+    if (isOther(this.#entries.get(entry.id), entry)) this.#sources.delete(entry.id);
     this.#entries.set(entry.id, entry);
   }
 
@@ -40,8 +41,15 @@ export class Room {
     return this.#entries.get(entry.id) ?? entry;
   }
 
-  learn(model: string, sources: InputSources): void {
-    this.#sources.set(model, sources);
+  /** Whether what was last planned, and is perhaps loaded, are other files than are asked for now. */
+  isOutdated(entry: CatalogEntry): boolean {
+    return isOther(this.#planned.get(entry.id), entry);
+  }
+
+  /** To be called as it is planned for a load. */
+  learn(entry: CatalogEntry, sources: InputSources): void {
+    this.#sources.set(entry.id, sources);
+    this.#planned.set(entry.id, entry);
   }
 
   isKnown(model: string): boolean {
@@ -74,4 +82,8 @@ export class Room {
     const { code, message, hint } = result.refusal;
     return new SynapticError(code, message, { hint });
   }
+}
+
+function isOther(known: CatalogEntry | undefined, { path, digest }: CatalogEntry): boolean {
+  return known !== undefined && (known.path !== path || known.digest !== digest);
 }

@@ -1,6 +1,7 @@
 /** The fleet: models side by side, room made for one by ending an idle other, and refusals that say who is in the way. */
 import { describe, expect, test } from "bun:test";
 import { GIB } from "../../src/core/units.ts";
+import type { CatalogEntry } from "../../src/engine/catalog-entry.ts";
 import { advanceUntil } from "../fakes/clock.ts";
 import { ENGINE } from "../fakes/llama-port.ts";
 import { modelOf } from "../fixtures/model-facts.ts";
@@ -48,6 +49,20 @@ describe("acquire()", () => {
     expect(llama.child.valueOf("--ctx-size")).toBe("1024");
     expect(llama.child.valueOf("--threads")).toBe("3");
     expect(llama.child.env.OMP_NUM_THREADS).toBe("2");
+  });
+
+  test("takes a tag's new files when it is next asked for at rest, and goes on with the old ones while it is in use", async () => {
+    const { fleet, clock, llama } = await setUp();
+    const pulled = (digest: string): CatalogEntry => ({ ...entry("m"), path: `/blobs/${digest}`, digest });
+    const ask = (digest: string) => advanceUntil(clock, fleet.acquire(pulled(digest), NEVER));
+    const paths = () => llama.children.map((child) => child.valueOf("--model"));
+    const used = await ask("old");
+    (await ask("new")).release();
+    expect(paths()).toEqual(["/blobs/old"]);
+    used.release();
+    (await ask("new")).release();
+    (await ask("new")).release();
+    expect(paths()).toEqual(["/blobs/old", "/blobs/new"]);
   });
 
   test("refuses when sharding is switched off", async () => {
