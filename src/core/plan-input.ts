@@ -5,7 +5,8 @@ import { embeddingBatch, encoderContext } from "./embedding.ts";
 import type { ModelFacts } from "./model.ts";
 import { type DraftModel, draftFile } from "./plan-draft.ts";
 import { DEFAULT_CONTEXT, wantsFlashAttention } from "./plan-kv.ts";
-import type { BackendFacts, HeadFacts, Held, PlanInput, SideFile } from "./plan-types.ts";
+import { lessLoading } from "./plan-loading.ts";
+import type { BackendFacts, HeadFacts, Held, Plan, PlanInput, SideFile } from "./plan-types.ts";
 import type { BackendSnapshot, EngineFacts } from "./snapshot.ts";
 
 /** llama.cpp's own defaults, given explicitly since the compute buffers depend on them. */
@@ -43,11 +44,29 @@ export interface PlanSources {
   readonly head?: HeadFacts;
   /** What others hold of the RAM of machines. */
   readonly held?: readonly Held[];
+  /** What has been planned, and has perhaps not taken its memory yet. */
+  readonly loading?: readonly Plan[];
 }
 
 /** Gathers what `planModel()` is given. */
 export function planInput(sources: PlanSources): PlanInput {
-  const { model, path, config, facts, engine, backends, isUsable, head, held, headerArgs = [], draft } = sources;
+  const {
+    model,
+    path,
+    config,
+    facts,
+    engine,
+    backends,
+    isUsable,
+    head,
+    held,
+    loading = [],
+    headerArgs = [],
+    draft,
+  } = sources;
+  const factsOf = (wanted: (backend: BackendSnapshot) => boolean) =>
+    backends.filter(wanted).map((backend) => backendFacts(config, backend));
+  const loadedOn = new Set(loading.flatMap((plan) => plan.backends.map(({ endpoint }) => endpoint)));
   const settings = settingsFor(config, model.settingsId);
   const asked = settings.contextSize ?? model.contextSize;
   const { embedding, trainedContext } = facts;
@@ -55,7 +74,11 @@ export function planInput(sources: PlanSources): PlanInput {
   const batch = embedding && embeddingBatch(embedding, contextSize ?? Math.min(trainedContext, DEFAULT_CONTEXT));
   return {
     facts,
-    backends: backends.filter(isUsable).map((backend) => backendFacts(config, backend)),
+    backends: lessLoading(
+      factsOf(isUsable),
+      loading,
+      factsOf(({ endpoint }) => loadedOn.has(endpoint)),
+    ),
     localDevices: engine.localDevices,
     ...(head && { head }),
     ...(held && { held }),

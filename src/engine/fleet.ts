@@ -229,6 +229,7 @@ export class Fleet {
     const plansOf = (some: readonly (readonly [string, Supervisor])[]) =>
       some.flatMap(([, coordinator]) => coordinator.heldPlan() ?? []);
     const kept = [...plansOf(keepers), ...beside];
+    const loading = plansOf(keepers.filter(([, other]) => other.swapView(true)?.tag === "loading"));
     const given = plansOf([...this.#coordinators].filter(([name]) => givers.includes(name)));
     const backends = view?.backends ?? monitor.snapshot();
     const onHead = kept.flatMap((plan) => plan.head.devices);
@@ -240,6 +241,7 @@ export class Fleet {
       isUsable,
       head: withGivenBack({ ...(view?.head ?? this.#ports.machine.memory()), ...head?.() }, given, backends),
       held: [...heldByPlans(kept, backends), ...(view ? heldByOllama(view.nodes) : ollama.held())],
+      loading: [...loading, ...beside],
       engine: { ...engine, localDevices },
       headerArgs: args,
       ...sources,

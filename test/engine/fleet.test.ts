@@ -1,9 +1,11 @@
 /** The fleet: models side by side, room made for one by ending an idle other, and refusals that say who is in the way. */
 import { describe, expect, test } from "bun:test";
+import type { DeviceFacts } from "../../src/core/plan-types.ts";
 import { GIB } from "../../src/core/units.ts";
 import type { CatalogEntry } from "../../src/engine/catalog-entry.ts";
 import { advanceUntil } from "../fakes/clock.ts";
 import { ENGINE } from "../fakes/llama-port.ts";
+import type { ScriptedRpc } from "../fakes/rpc-port.ts";
 import { modelOf } from "../fixtures/model-facts.ts";
 import { entry, NEVER, setUp, THREE } from "./fleet-support.ts";
 import { DEAD, errorsOf } from "./supervisor-support.ts";
@@ -162,6 +164,38 @@ describe("room for another model", () => {
     (await b).release();
     (await advanceUntil(clock, a)).release();
     expect(states()).toEqual({ a: "ready", b: "idle" });
+  });
+});
+
+describe("two rpc-servers on one card", () => {
+  const two = [50052, 50053].map((port) => ({ host: "10.0.0.1", port }));
+
+  /** One card of 4 GiB, told of by both. */
+  function share(rpc: ScriptedRpc, freeBytes: number): void {
+    const devices: readonly DeviceFacts[] = [{ index: 0, kind: "accelerator", freeBytes, totalBytes: 4 * GIB }];
+    for (const address of ["10.0.0.1:50052", "10.0.0.1:50053"] as const) {
+      rpc.set(address, { tag: "up", address, devices, rttMs: 0.4, protocol: { major: 8, minor: 0, patch: 0 } });
+    }
+  }
+
+  test("do not get a model each before the first one has taken what it needs", async () => {
+    const { fleet, rpc, llama, clock, monitor, loadAsPlanned, states } = await setUp({ more: { rpc_backends: two } });
+    share(rpc, 4 * GIB);
+    await monitor.refresh();
+    llama.onSpawn = () => {};
+    const a = fleet.acquire(entry("a"), NEVER);
+    const b = fleet.acquire(entry("b"), NEVER);
+    await clock.advance(1_000);
+    expect(llama.children).toHaveLength(1);
+    expect(fleet.snapshot().find(({ model }) => model === "b")?.phase).toBe("queued");
+    // What a has taken is seen on the card, and is not counted twice.
+    share(rpc, 1.2 * GIB);
+    llama.onSpawn = loadAsPlanned;
+    for (const child of llama.children) loadAsPlanned(child);
+    (await advanceUntil(clock, a)).release();
+    share(rpc, 4 * GIB);
+    (await advanceUntil(clock, b)).release();
+    expect(states()).toEqual({ a: "idle", b: "ready" });
   });
 });
 
