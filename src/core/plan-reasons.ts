@@ -97,7 +97,7 @@ function slower({ input, park, used }: Explained): readonly string[] {
 /** `slowest`: of the plan's devices, when they were measured. */
 function why({ facts, accelerated, bytesPerSecond }: Rated, slowest: number | null): string {
   if (facts.speed && slowest !== null) return `${times(slowest / bytesPerSecond)} slower`;
-  return accelerated ? "slower" : "a CPU: not measured, and taken for slower";
+  return accelerated || facts.speed ? "slower" : "a CPU: not measured, and taken for slower";
 }
 
 function times(factor: number): string {

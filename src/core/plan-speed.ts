@@ -1,6 +1,7 @@
 /** How fast devices generate: as measured, else by their kind; and what a token takes over a placement. Pure. */
 import type { LayerCosts } from "./plan-cost.ts";
 import type { BackendFacts, DeviceKind, HeadFacts, LocalDevice } from "./plan-types.ts";
+import { median } from "./timing.ts";
 
 /** Bytes of weights per second of what was not measured. Generating reads each weight once per token, so that memory sets
  *  the pace. Accelerators people share models over: 150 GB/s (Apple Pro) to 1,000 GB/s (a large card), the lower part of
@@ -20,18 +21,18 @@ export function isAccelerated({ devices }: Pick<BackendFacts, "devices">): boole
   return devices.some((device) => device.kind === "accelerator");
 }
 
-/** Nominal, but moved so that an accelerator comes before any CPU unless both were measured. */
+/** As those of the kind that were measured, else nominal; but moved so that an accelerator comes before any CPU unless both
+ *  were measured. */
 export function ratesOf(backends: readonly BackendFacts[], headCpu: number | null): Rates {
-  let fastestCpu = headCpu ?? 0;
-  let slowestAccelerator = Number.POSITIVE_INFINITY;
+  const measured: Readonly<Record<DeviceKind, number[]>> = { accelerator: [], cpu: [] };
   for (const backend of backends) {
-    const measured = backend.speed?.bytesPerSecond;
-    if (measured === undefined) continue;
-    if (isAccelerated(backend)) slowestAccelerator = Math.min(slowestAccelerator, measured);
-    else fastestCpu = Math.max(fastestCpu, measured);
+    if (backend.speed) measured[isAccelerated(backend) ? "accelerator" : "cpu"].push(backend.speed.bytesPerSecond);
   }
-  const accelerator = Math.max(NOMINAL.accelerator, fastestCpu * KIND_GAP);
-  return { accelerator, cpu: Math.min(NOMINAL.cpu, Math.min(accelerator, slowestAccelerator) / KIND_GAP) };
+  const typical = (kind: DeviceKind) => median(measured[kind]) ?? NOMINAL[kind];
+  const fastestCpu = Math.max(headCpu ?? 0, ...measured.cpu);
+  const accelerator = Math.max(typical("accelerator"), fastestCpu * KIND_GAP);
+  const slowestAccelerator = Math.min(accelerator, ...measured.accelerator);
+  return { accelerator, cpu: Math.min(typical("cpu"), slowestAccelerator / KIND_GAP) };
 }
 
 /** Measured speed of the head node's own CPU: what was measured there is its own devices' where it has some. */

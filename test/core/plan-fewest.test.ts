@@ -92,6 +92,18 @@ describe("fewest", () => {
     expect([kinds(), kinds(900), kinds(undefined, 2), kinds(20, 2)]).toEqual([[1], [1], [1], [0]]);
   });
 
+  test("takes one that was not measured for as fast as those of its kind that were", () => {
+    const cpus = parkOf({ gib: 4 }, { gib: 6, rate: 12 }, { gib: 4, rate: 13 });
+    const plan = fewest({ backends: cpus });
+    expect(used(plan, cpus)).toEqual([1]);
+    expect(plan.reasons.join()).not.toContain("left out");
+    const gpus = parkOf({ gib: 4, kind: "gpu" }, { gib: 6, kind: "gpu", rate: 60 }, { gib: 16, rate: 20 });
+    expect(used(fewest({ backends: gpus }), gpus)).toEqual([1]);
+    // What was measured is not said to be taken for slower.
+    const slow = parkOf({ gib: 6 }, { gib: 8, rate: 5 }, { gib: 4, rate: 20 }, { gib: 4, rate: 21 });
+    expect(fewest({ backends: slow }).reasons).toContain("left out: 10.0.0.2:50052 (slower)");
+  });
+
   test("fills the faster ones first, and gives the slower what is over", () => {
     const backends = parkOf({ gib: 2, rate: 10 }, { gib: 1.5, rate: 100 }, { gib: 1.5, rate: 90 });
     const [slow = 0, ...fast] = layersOf(fewest({ backends }));
