@@ -17,6 +17,7 @@ import type { CatalogEntry } from "./catalog-entry.ts";
 import type { Prepared } from "./child.ts";
 import type { Grant } from "./grant.ts";
 import type { KnownEngine } from "./known-engine.ts";
+import { nullWhenGone } from "./lease.ts";
 import { createLoadHistory, type LoadHistory } from "./load-history.ts";
 import type { Monitor } from "./monitor.ts";
 import type { OllamaRoom } from "./ollama-room.ts";
@@ -193,10 +194,9 @@ export class Fleet {
     const result = planModel(this.#input(entry, sources));
     if (!result.ok) return null;
     const { plan } = result;
-    const lease = await monitor.lease(
-      plan.backends.map(({ endpoint }) => endpoint),
-      entry.id,
-    );
+    const endpoints = plan.backends.map(({ endpoint }) => endpoint);
+    const lease = await monitor.lease(endpoints, entry.id).catch(nullWhenGone);
+    if (!lease) return null;
     if (entry.notes.length > 0) this.#ports.log.info(`${entry.id}: ${entry.notes.join("; ")}`);
     return { plan, facts, lease, enginePath: engine.path, env: settingsFor(config, entry.settingsId).env };
   }

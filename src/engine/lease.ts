@@ -27,6 +27,12 @@ export interface LeaseOptions {
   readonly onRelease: () => void;
 }
 
+/** For a lease that failed: null when one of its backends is not up any more, so that a plan can be made without it. @throws any other error. */
+export function nullWhenGone(error: unknown): null {
+  if (error instanceof SynapticError && error.code === "no_backends") return null;
+  throw error;
+}
+
 /** Creates a lease over backends that its maker has marked as leased. */
 export function createLease(ports: RpcPort & { readonly log: Logger }, options: LeaseOptions): Lease {
   const { endpoints, holder, timeoutMs } = options;

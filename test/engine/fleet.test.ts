@@ -5,7 +5,7 @@ import { GIB } from "../../src/core/units.ts";
 import type { CatalogEntry } from "../../src/engine/catalog-entry.ts";
 import { advanceUntil } from "../fakes/clock.ts";
 import { ENGINE } from "../fakes/llama-port.ts";
-import type { ScriptedRpc } from "../fakes/rpc-port.ts";
+import { type ScriptedRpc, upResult } from "../fakes/rpc-port.ts";
 import { modelOf } from "../fixtures/model-facts.ts";
 import { entry, NEVER, setUp, THREE } from "./fleet-support.ts";
 import { DEAD, errorsOf } from "./supervisor-support.ts";
@@ -51,6 +51,23 @@ describe("acquire()", () => {
     expect(llama.child.valueOf("--ctx-size")).toBe("1024");
     expect(llama.child.valueOf("--threads")).toBe("3");
     expect(llama.child.env.OMP_NUM_THREADS).toBe("2");
+  });
+
+  test("plans again without a backend that falls silent between its probe and the lease", async () => {
+    const { fleet, rpc, clock, leases } = await setUp();
+    rpc.set(THREE[2], "hang");
+    await clock.advance(5_000);
+    const grant = fleet.acquire(entry("a"), NEVER);
+    await clock.advance(0);
+    rpc.set(THREE[0], "hang");
+    await clock.advance(5_000);
+    rpc.set(THREE[2], upResult(THREE[2]));
+    rpc.settle(THREE[2], upResult(THREE[2]));
+    await clock.advance(0);
+    rpc.set(THREE[0], { tag: "refused" });
+    rpc.settle(THREE[0], { tag: "refused" });
+    (await advanceUntil(clock, grant)).release();
+    expect(leases()).toEqual([null, "a", null]);
   });
 
   test("takes a tag's new files when it is next asked for at rest, and goes on with the old ones while it is in use", async () => {
