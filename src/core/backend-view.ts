@@ -24,3 +24,12 @@ export function viewBackend(endpoint: Endpoint, health: Health, address: Endpoin
 export function isNews(before: BackendSnapshot, after: BackendSnapshot): boolean {
   return before.state !== after.state || before.reason !== after.reason || before.lease !== after.lease;
 }
+
+/** Those that somebody else holds: to ask one costs a whole time-out, and it is seldom free. */
+export function heldByOthers(backends: readonly BackendSnapshot[]): readonly Endpoint[] {
+  return backends.filter(({ state }) => state === "busy").map(({ endpoint }) => endpoint);
+}
+
+export function notHeld(backends: readonly BackendSnapshot[]): readonly Endpoint[] {
+  return backends.filter(({ state }) => state !== "busy").map(({ endpoint }) => endpoint);
+}

@@ -1,5 +1,6 @@
 /** All coordinators: plans models on the backends that are free, and leases them. Who goes first: `swapper.ts`. */
 import { coordinatorArgs } from "../core/argv.ts";
+import { heldByOthers, notHeld } from "../core/backend-view.ts";
 import { settingsFor } from "../core/config-models.ts";
 import type { Config } from "../core/config-types.ts";
 import { SynapticError } from "../core/errors.ts";
@@ -22,7 +23,7 @@ import { createLoadHistory, type LoadHistory } from "./load-history.ts";
 import type { Monitor } from "./monitor.ts";
 import type { OllamaRoom } from "./ollama-room.ts";
 import type { Ports } from "./ports.ts";
-import { type InputSources, Room } from "./room.ts";
+import { type InputSources, Room, shardingOff } from "./room.ts";
 import { readWhole } from "./side-files.ts";
 import { Supervisor } from "./supervisor.ts";
 import { Swapper } from "./swapper.ts";
@@ -174,15 +175,11 @@ export class Fleet {
     const { monitor, config, ollama } = this.#options;
     signal.throwIfAborted();
     await this.#options.letGo?.();
-    if (!config.sharding) {
-      throw new SynapticError("no_backends", `Cannot load ${entry.id}: model sharding is switched off`, {
-        hint: "set model_sharding_enabled to true in the config",
-      });
-    }
+    if (!config.sharding) throw shardingOff(entry.id);
     const engine = await this.#options.engine.use(signal);
     const { facts, ...file } = await readWhole(this.#ports.models, entry, { config, signal });
     const sources: InputSources = { ...file, facts, engine, givers: [] };
-    await Promise.all([monitor.refresh(), ollama.refresh()]);
+    await Promise.all([monitor.refresh(notHeld(monitor.snapshot())), ollama.refresh()]);
     signal.throwIfAborted();
     this.#room.learn(entry, sources);
     const verdict = await this.#verdict(entry, sources, signal);
@@ -201,15 +198,18 @@ export class Fleet {
     return { plan, facts, lease, enginePath: engine.path, env: settingsFor(config, entry.settingsId).env };
   }
 
-  /** Idle models of Ollama are unloaded before any of ours has to go, and with ours where only both make room. */
+  /** Backends that others held are waited for, and idle models of Ollama unloaded, before any model of ours has to go. */
   async #verdict(entry: CatalogEntry, sources: InputSources, signal: AbortSignal) {
     const { monitor, ollama } = this.#options;
-    const verdict = this.#swapper.verdict(entry.id);
+    let verdict = this.#swapper.verdict(entry.id);
     if (verdict.tag === "now") return verdict;
+    const held = heldByOthers(monitor.snapshot());
+    await monitor.refresh(held);
+    if (held.length > 0) verdict = this.#swapper.verdict(entry.id);
     const givers = verdict.tag === "hopeless" ? this.#others(entry.id, (other) => !other.pinned) : [];
     const fits = (view: MemoryView) => planModel(this.#input(entry, { ...sources, givers, view })).ok;
-    const head = this.#ports.machine.memory();
-    if (!(await ollama.make({ model: entry.id, backends: monitor.snapshot(), head, fits, signal }))) return verdict;
+    const seen = { backends: monitor.snapshot(), head: this.#ports.machine.memory() };
+    if (!(await ollama.make({ ...seen, model: entry.id, fits, signal }))) return verdict;
     await monitor.refresh();
     signal.throwIfAborted();
     return this.#swapper.verdict(entry.id);
@@ -222,9 +222,9 @@ export class Fleet {
   #input(model: CatalogEntry, { givers, beside = [], view, engine, args = [], ...sources }: InputSources): PlanInput {
     const { config, monitor, ollama, head } = this.#options;
     const taken = new Set(beside.flatMap(({ backends }) => backends.map(({ endpoint }) => endpoint)));
-    const lets = [...givers, MEASURE_HOLDER];
     const isUsable = ({ endpoint, state, lease }: BackendSnapshot) =>
-      !taken.has(endpoint) && (state === "up" || (state === "leased" && lease !== null && lets.includes(lease)));
+      !taken.has(endpoint) &&
+      (state === "up" || (state === "leased" && lease !== null && [...givers, MEASURE_HOLDER].includes(lease)));
     const keepers = [...this.#coordinators].filter(([name]) => name !== model.id && !givers.includes(name));
     const plansOf = (some: readonly (readonly [string, Supervisor])[]) =>
       some.flatMap(([, coordinator]) => coordinator.heldPlan() ?? []);

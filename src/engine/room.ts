@@ -87,3 +87,9 @@ export class Room {
 function isOther(known: CatalogEntry | undefined, { path, digest }: CatalogEntry): boolean {
   return known !== undefined && (known.path !== path || known.digest !== digest);
 }
+
+export function shardingOff(model: string): SynapticError {
+  return new SynapticError("no_backends", `Cannot load ${model}: model sharding is switched off`, {
+    hint: "set model_sharding_enabled to true in the config",
+  });
+}

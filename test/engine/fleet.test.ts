@@ -177,11 +177,28 @@ describe("room for another model", () => {
     expect(states()).toEqual({ a: "stopping", b: "starting" });
     const a = fleet.acquire(entry("a"), NEVER);
     first?.exit(0);
-    await clock.advance(1_000);
-    (await b).release();
+    (await advanceUntil(clock, b)).release();
     (await advanceUntil(clock, a)).release();
     expect(states()).toEqual({ a: "ready", b: "idle" });
   });
+});
+
+test("a backend that another client holds is not waited for where the others suffice, and is where they do not", async () => {
+  const { fleet, rpc, clock, use, leases, monitor } = await setUp({ models: { large: LARGE } });
+  rpc.set(THREE[2], { tag: "silent" });
+  await monitor.refresh();
+  rpc.set(THREE[2], "hang");
+  const before = rpc.count(THREE[2]);
+  await use("a");
+  expect(leases()).toEqual(["a", null, null]);
+  expect(rpc.count(THREE[2])).toBe(before);
+  const large = fleet.acquire(entry("large"), NEVER);
+  await clock.advance(100);
+  expect(rpc.count(THREE[2])).toBe(before + 1);
+  rpc.set(THREE[2], upResult(THREE[2]));
+  rpc.settle(THREE[2], upResult(THREE[2]));
+  (await advanceUntil(clock, large)).release();
+  expect(leases()).toEqual(["large", "large", "large"]);
 });
 
 describe("two rpc-servers on one card", () => {
