@@ -93,6 +93,7 @@ function configRows(config: Config): readonly Row[] {
     plain("queue.perKey", config.queue.perKey),
     ["queue.longestWait", formatDuration(config.queue.longestWaitMs), from("queue.longestWaitMs")],
     plain("limits.inFlight", config.limits.inFlight),
+    ["resumeWithin", describeKeepAlive(config.resumeWithinMs), from("resumeWithin")],
     ["probe.interval", formatDuration(config.probe.intervalMs), from("probe.intervalMs")],
     ["probe.timeout", formatDuration(config.probe.timeoutMs), from("probe.timeoutMs")],
     plain("probe.failures", config.probe.failures),

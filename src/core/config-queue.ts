@@ -1,7 +1,8 @@
-/** The values of `synaptic.queue` and `synaptic.limits`. Pure. */
+/** The values of `synaptic.queue`, `synaptic.limits` and `synaptic.resumeWithin`. Pure. */
 import type { Ledger } from "./config-sources.ts";
 import type { Config } from "./config-types.ts";
 import { ownValue, type ValueContext } from "./config-values.ts";
+import { readKeepAlive } from "./keep-alive.ts";
 
 export function resolveQueue(ledger: Ledger, context: ValueContext): Config["queue"] {
   const { perModel, perKey, longestWaitMs } = context.own.queue ?? {};
@@ -21,4 +22,9 @@ export function resolveQueue(ledger: Ledger, context: ValueContext): Config["que
 export function resolveLimits(ledger: Ledger, context: ValueContext): Config["limits"] {
   const { inFlight } = context.own.limits ?? {};
   return { inFlight: ownValue(ledger, context, { path: ["limits", "inFlight"], value: inFlight, fallback: 1024 }) };
+}
+
+export function resolveResumeWithin(ledger: Ledger, context: ValueContext): number {
+  const value = readKeepAlive(context.own.resumeWithin) ?? undefined;
+  return ownValue(ledger, context, { path: ["resumeWithin"], value, fallback: 60_000 });
 }

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { keepAliveSchema, swapSchema } from "./config-schema-leaving.ts";
 import { ollamaSchema, samplingSchema } from "./config-schema-ollama.ts";
-import { limitsSchema, queueSchema } from "./config-schema-queue.ts";
+import { limitsSchema, queueSchema, resumeWithinSchema } from "./config-schema-queue.ts";
 import {
   ENDPOINT_EXPECTED,
   flagSchema,
@@ -226,6 +226,7 @@ export const synapticSchema = z
         ),
       queue: queueSchema.optional(),
       limits: limitsSchema.optional(),
+      resumeWithin: resumeWithinSchema.optional(),
       keepAlive: keepAliveSchema
         .optional()
         .describe(

@@ -1,6 +1,7 @@
 /** The keys `synaptic.queue` and `synaptic.limits` as schemas: who may wait, how many and how long. Pure. */
 import { z } from "zod";
 import { wholeNumber } from "./config-words.ts";
+import { KEEP_ALIVE_PATTERN } from "./keep-alive.ts";
 
 export const queueSchema = z
   .object(
@@ -31,3 +32,13 @@ export const limitsSchema = z
     { error: "an object with inFlight" },
   )
   .describe("What the whole server takes on; more gets 429.");
+
+const RESUME_EXPECTED = 'a duration such as "60s", a number of seconds, or -1 for however long it takes';
+export const resumeWithinSchema = z
+  .union([z.number({ error: RESUME_EXPECTED }), z.string().regex(KEEP_ALIVE_PATTERN, { error: RESUME_EXPECTED })], {
+    error: RESUME_EXPECTED,
+  })
+  .describe(
+    "How long a stream whose coordinator died waits for its model to be loaded again, to go on where it broke: " +
+      '"60s", seconds, 0 ends it at once; 60 s when left out.',
+  );

@@ -137,6 +137,8 @@ export interface Config {
   readonly queue: QueueConfig;
   /** `inFlight`: requests that are answered or wait at one time, over all models. */
   readonly limits: { readonly inFlight: number };
+  /** How long a stream waits for its model to be loaded again after its coordinator died; `Infinity` for ever. */
+  readonly resumeWithinMs: number;
   /** To say at the start, each once. */
   readonly warnings: readonly string[];
   /** Setting (`listen.port`) to where its value came from. */

@@ -6,7 +6,7 @@ import { findDummies, legacyWarnings, resolveSwitches } from "./config-legacy.ts
 import { resolveModels } from "./config-models.ts";
 import { resolveNodes } from "./config-nodes.ts";
 import { type Problem, schemaProblems } from "./config-problems.ts";
-import { resolveLimits, resolveQueue } from "./config-queue.ts";
+import { resolveLimits, resolveQueue, resolveResumeWithin } from "./config-queue.ts";
 import { type ConfigFile, fileSchema } from "./config-schema.ts";
 import type { ConfigInput, Ledger } from "./config-sources.ts";
 import type { Config, ModelSettings, ModelsConfig } from "./config-types.ts";
@@ -109,6 +109,7 @@ function gather(ledger: Ledger, { input, file, dummies }: GatherContext): Gather
     ...resolvePlain(ledger, context),
     queue: resolveQueue(ledger, context),
     limits: resolveLimits(ledger, context),
+    resumeWithinMs: resolveResumeWithin(ledger, context),
     ...resolveLeaving(ledger, context),
     keys: resolveKeys(ledger, context),
     apiKey: resolveApiKey(ledger, context),

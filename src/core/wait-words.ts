@@ -10,6 +10,36 @@ export function waitWords(place: QueuePlace | null, load: LoadView | null): stri
   return load.progress === null ? "waiting for the model" : `loading ${percent(load.progress)}${about(load.etaMs)}`;
 }
 
+/** Such as `resuming, ~12s`: of a stream whose coordinator died. */
+export function resumingWords(place: QueuePlace | null, load: LoadView | null): string {
+  return `resuming${about(resumesInMs(place, load))}`;
+}
+
+/** Until the model answers again; null while nobody knows. */
+export function resumesInMs(place: QueuePlace | null, load: LoadView | null): number | null {
+  return place ? place.estimateMs : (load?.etaMs ?? null);
+}
+
+/** The end of a wait for a coordinator that takes longer than `synaptic.resumeWithin`. */
+export function resumesTooLate(model: string, leftMs: number | null): SynapticError {
+  const left = leftMs === null ? "it takes too long to load it" : `it takes about ${seconds(leftMs)} s to load it`;
+  return new SynapticError("model_loading", `the model '${model}' has to be loaded again, and ${left}`, {
+    retryAfterMs: leftMs ?? AGAIN_MS,
+  });
+}
+
+/** The end of a stream that broke and is not resumed: what was lost, why it does not go on, when to ask again. */
+export function cannotGoOn(loss: SynapticError, why: SynapticError | string): SynapticError {
+  const [reason, again, hint] =
+    typeof why === "string" ? [why, null, undefined] : [why.message, why.retryAfterMs ?? null, why.hint];
+  const when = again === null ? "ask again" : `ask again in about ${seconds(again)} s`;
+  return new SynapticError(loss.code, `${loss.message}; its stream cannot go on: ${reason}`, {
+    hint: hint ? `${when}; ${hint}` : when,
+    cause: loss,
+    ...(again !== null && { retryAfterMs: again }),
+  });
+}
+
 function about(ms: number | null): string {
   return ms === null ? "" : `, ~${seconds(ms)}s`;
 }

@@ -14,10 +14,15 @@ export interface RequestRecord {
   readonly rejected: "queue_full" | "waited" | null;
 }
 
+/** `resumed`: it goes on; `rerun`: whole answers; `refused`: its class cannot; `failed`: no coordinator in time. */
+export type ResumeOutcome = "resumed" | "rerun" | "refused" | "failed";
+
 export interface Metrics {
   record(request: RequestRecord): void;
   /** One more that the whole server was too full for; its model is not known yet. */
   turnAway(): void;
+  /** One more answer of which a part was lost with its coordinator. */
+  resume(model: string, outcome: ResumeOutcome): void;
   /** The text format; the media type to send it with. */
   render(snapshot: Snapshot): Promise<{ readonly text: string; readonly contentType: string }>;
 }
@@ -61,6 +66,12 @@ export function createMetrics(): Metrics {
     labelNames: ["model", "reason"],
     registers,
   });
+  const resumes = new Counter({
+    name: "synaptic_resumes_total",
+    help: "Answers whose coordinator died after their first byte: resumed, rerun (whole ones), refused or failed",
+    labelNames: ["model", "outcome"],
+    registers,
+  });
   const gauge = (name: string, help: string, labelNames: string[]) => new Gauge({ name, help, labelNames, registers });
   const backends = gauge("synaptic_backend_state", "1 for the state that a backend is in", ["endpoint", "state"]);
   const layers = gauge("synaptic_backend_layers", "Layers seen on a backend", ["endpoint", "model"]);
@@ -83,6 +94,7 @@ export function createMetrics(): Metrics {
       if (reason !== null) rejected.inc({ model, reason });
     },
     turnAway: () => rejected.inc({ model: "", reason: "in_flight" }),
+    resume: (model, outcome) => resumes.inc({ model, outcome }),
     async render(snapshot) {
       for (const each of [backends, layers, bytes, coordinators, busy, queued, restarts]) each.reset();
       inFlight.set(snapshot.requests.inFlight);

@@ -53,8 +53,9 @@ export async function answerFrom<E extends AnswerEnv>(
   const { signal } = context.req.raw;
   const key = context.get("key") ?? null;
   const id = context.get("requestId");
+  const resumes = context.req.header("x-synaptic-resume")?.toLowerCase() !== "off";
   try {
-    return await forward(view, { id, way, client: exchange.client, stream, signal, key, onEnd });
+    return await forward(view, { id, way, client: exchange.client, stream, signal, key, onEnd, resumes });
   } finally {
     // Errors carry them too. After the fact: by then it is known where the model lies.
     context.header("x-synaptic-route", way.route);

@@ -19,6 +19,8 @@ export interface Forwarding {
   readonly signal: AbortSignal;
   /** Called when it has ended and was recorded. */
   readonly onEnd: () => void;
+  /** False: it ends where its coordinator dies after the first byte; true when left out. */
+  readonly resumes?: boolean;
 }
 
 export class Call {
@@ -28,6 +30,8 @@ export class Call {
   readonly #started: number;
   #heardAt = 0;
   #firstByteAt: number | null = null;
+  /** The place that it has now has sent something. */
+  #isAnswered = false;
   #clientIsBehind = false;
   #cancelWatch = () => {};
   /** Since when it has waited for the slot that it has not got yet. */
@@ -77,6 +81,7 @@ export class Call {
    *  while it does no work, since a whole answer or a long prompt is silent however well it goes. */
   watch(place: Place): void {
     this.#place = place;
+    this.#isAnswered = false;
     this.#heardAt = this.#view.ports.clock.now();
     this.#waitedMs = (this.#waitedMs ?? 0) + this.#heardAt - this.#askedAt;
     this.#arm(this.#view.config.silenceMs / 2);
@@ -89,8 +94,9 @@ export class Call {
   /** The upstream made progress. Called for each chunk: no timer is touched. */
   heard(): void {
     this.#heardAt = this.#view.ports.clock.now();
-    if (this.#firstByteAt !== null) return;
-    this.#firstByteAt = this.#heardAt;
+    if (this.#isAnswered) return;
+    this.#isAnswered = true;
+    this.#firstByteAt ??= this.#heardAt;
     this.#place?.heard();
   }
 
@@ -136,7 +142,7 @@ export class Call {
       const pulse = await readPulse(ports, this.#place, this.signal);
       if (this.#ended || this.signal.aborted) return;
       works = this.#pulse !== null && pulse !== null && pulse !== this.#pulse;
-      if (works && this.#firstByteAt === null) this.#heardAt = ports.clock.now();
+      if (works && !this.#isAnswered) this.#heardAt = ports.clock.now();
       this.#pulse = pulse;
     }
     const leftMs = config.silenceMs - quietMs();

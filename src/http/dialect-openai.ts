@@ -2,6 +2,7 @@
 import { type SynapticError, toOpenAi } from "../core/errors.ts";
 import type { Dialect } from "../core/openai-request.ts";
 import { createTail, type Ending } from "../core/stream-end.ts";
+import { isObject } from "../core/translate/json.ts";
 import { toNodeChat } from "../core/translate/node-chat.ts";
 import { toNodeCompletion } from "../core/translate/node-completion.ts";
 import { fromOllama } from "../core/translate/node-error.ts";
@@ -25,10 +26,11 @@ export interface OpenAiAsked {
 const PATHS: Readonly<Record<Dialect, string>> = { chat: "/v1/chat/completions", completion: "/v1/completions" };
 
 export function openAiExchange(asked: OpenAiAsked): Exchange {
-  const { dialect, body } = asked;
+  const { dialect, body, fields } = asked;
+  const resumable = isObject(fields) ? { resumable: { dialect, fields } } : {};
   return {
     client: OPENAI_CLIENT,
-    toCoordinator: () => ({ path: PATHS[dialect], body, refusal: fromUpstream, translation: null }),
+    toCoordinator: () => ({ path: PATHS[dialect], body, refusal: fromUpstream, translation: null, ...resumable }),
     toNode: (node) => toNode(asked, node),
   };
 }

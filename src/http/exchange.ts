@@ -1,4 +1,5 @@
 /** A request between its client's dialect and that of whoever answers it. Types only. */
+import type { Resumable } from "../core/continuation.ts";
 import type { ModelTask } from "../core/embedding.ts";
 import type { SynapticError } from "../core/errors.ts";
 import type { Ending, Tail } from "../core/stream-end.ts";
@@ -16,6 +17,8 @@ export interface Asked {
   readonly translation: Translation | null;
   /** The answer, in the client's dialect, where nothing is wanted but that the model is ready: then nobody is asked. */
   readonly ready?: () => string;
+  /** What its stream, once it broke, would be gone on with; left out where nothing could. */
+  readonly resumable?: Resumable;
 }
 
 export interface Translation {

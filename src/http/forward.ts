@@ -1,5 +1,5 @@
 /** Answers a request from a coordinator or a node: whole, or as a stream that waits with comments. */
-import { wrapError } from "../core/errors.ts";
+import { type SynapticError, wrapError } from "../core/errors.ts";
 import { readJson } from "../core/translate/json.ts";
 import { stillWaiting } from "../core/wait-words.ts";
 import type { Outcome } from "../engine/pool.ts";
@@ -14,6 +14,8 @@ import { judge, type Opened, openUpstream } from "./upstream.ts";
 const GRACE_MS = 10_000;
 /** A hundred thousand tokens with the probabilities of their alternatives. */
 const MAX_ANSWER_BYTES = 256 * 1024 ** 2;
+/** Of a whole answer whose coordinator died within it. Its client has seen nothing of it. */
+const RERUNS = 2;
 
 /** Answers one request. @throws SynapticError before the first byte; after it, a stream ends with an error frame. */
 export async function forward(view: RuntimeView, request: Forwarding): Promise<Response> {
@@ -28,26 +30,29 @@ export async function forward(view: RuntimeView, request: Forwarding): Promise<R
 }
 
 async function answerWhole(view: RuntimeView, call: Call): Promise<Response> {
-  const { way } = call.request;
-  const held = new AbortController();
-  const cancel = view.ports.clock.after(view.config.holdMs, () =>
-    held.abort(stillWaiting(way.model, call.queued(), way.load())),
-  );
-  const opening = openUpstream(view, call, AbortSignal.any([call.signal, held.signal]));
-  const { place, response } = await opening.finally(cancel);
-  let outcome: Outcome = "answered";
-  try {
-    const bytes = await readBytes(response.body, { maxBytes: MAX_ANSWER_BYTES, onChunk: () => call.heard() });
-    if (!bytes) throw new Error(`its answer is larger than ${MAX_ANSWER_BYTES / 1024 ** 2} MiB`);
-    const answer = place.asked.translation ? translated(place.asked.translation, bytes) : passed(response, bytes);
-    call.end(null);
-    return answer;
-  } catch (thrown) {
-    const verdict = await judge(call, place, thrown);
-    outcome = verdict.outcome;
-    throw verdict.error;
-  } finally {
-    place.release(outcome);
+  const { way, resumes = true } = call.request;
+  const hold = { ms: view.config.holdMs, error: () => stillWaiting(way.model, call.queued(), way.load()) };
+  let failed: SynapticError | null = null;
+  for (let losses = 0; ; losses++) {
+    const { place, response } = await openUpstream(view, call, { hold, failed });
+    let outcome: Outcome = "answered";
+    try {
+      const bytes = await readBytes(response.body, { maxBytes: MAX_ANSWER_BYTES, onChunk: () => call.heard() });
+      if (!bytes) throw new Error(`its answer is larger than ${MAX_ANSWER_BYTES / 1024 ** 2} MiB`);
+      const answer = place.asked.translation ? translated(place.asked.translation, bytes) : passed(response, bytes);
+      call.end(null);
+      return answer;
+    } catch (thrown) {
+      const verdict = await judge(call, place, thrown);
+      outcome = verdict.outcome;
+      if (!verdict.elsewhere || way.route === "pool" || !resumes || losses === RERUNS) throw verdict.error;
+      call.unwatch();
+      failed = verdict.error;
+      view.metrics.resume(way.model, "rerun");
+      view.ports.log.info(`${way.model} answers a request from its start`, { request: call.request.id });
+    } finally {
+      place.release(outcome);
+    }
   }
 }
 
@@ -66,7 +71,7 @@ function translated(translation: Translation, bytes: Uint8Array): Response {
 }
 
 async function answerStream(view: RuntimeView, call: Call): Promise<Response> {
-  const opening = openUpstream(view, call, call.signal);
+  const opening = openUpstream(view, call);
   const grace = Promise.withResolvers<null>();
   const cancel = view.ports.clock.after(GRACE_MS, () => grace.resolve(null));
   const late = (await Promise.race([opening, grace.promise]).finally(cancel)) === null;

@@ -2,6 +2,7 @@
 import { type SynapticError, wrapError } from "../core/errors.ts";
 import { readBytes } from "./bytes.ts";
 import type { Call } from "./call.ts";
+import type { Asked } from "./exchange.ts";
 import type { RuntimeView } from "./runtime-view.ts";
 import type { Place, Verdict } from "./way.ts";
 
@@ -11,44 +12,70 @@ export interface Opened {
   readonly response: Response;
 }
 
+export interface OpenOptions {
+  /** The longest wait for each place, in ms, and what it ends with; a stream waits as long as it takes. */
+  readonly hold?: { readonly ms: number; readonly error: () => SynapticError };
+  /** Called before each wait for a place; it ends that too. */
+  readonly waiting?: () => AbortSignal;
+  /** The place before failed with it. */
+  readonly failed?: SynapticError | null;
+  /** What it is asked instead. */
+  readonly ask?: (place: Place) => Promise<Asked>;
+}
+
 const MAX_REFUSAL_BYTES = 1024 ** 2;
 
-/** Waits for a place, then for its headers. `waiting` ends the wait for a place only. A place that fails before its first
- *  byte is changed for another one, as long as there is one: the client need not know. */
-export async function openUpstream(view: RuntimeView, call: Call, waiting: AbortSignal): Promise<Opened> {
-  let failed: SynapticError | null = null;
+/** Waits for a place, then for its headers. A place that fails before its first byte is changed for another one, as long as
+ *  there is one: the client need not know. */
+export async function openUpstream(view: RuntimeView, call: Call, options: OpenOptions = {}): Promise<Opened> {
+  let failed = options.failed ?? null;
   for (;;) {
-    const place: Place | null = await call.request.way.take(waiting, call.ask(failed !== null));
-    if (!place) throw failed ?? new Error("there is no place to try");
+    const free = await take(view, call, { ...options, failed });
+    if (!free) throw failed ?? new Error("there is no place to try");
+    call.watch(free);
     try {
+      const place = options.ask ? { ...free, asked: await options.ask(free) } : free;
       return { place, response: await ask(view, call, place) };
     } catch (thrown) {
-      const { error, outcome, elsewhere } = await judge(call, place, thrown);
-      place.release(outcome);
+      call.unwatch();
+      const { error, outcome, elsewhere } = await judge(call, free, thrown);
+      free.release(outcome);
       if (!elsewhere) throw error;
       failed = error;
     }
   }
 }
 
-async function ask(view: RuntimeView, call: Call, place: Place): Promise<Response> {
+async function take({ ports }: RuntimeView, call: Call, { hold, waiting, failed }: OpenOptions): Promise<Place | null> {
+  const held = new AbortController();
+  const cancel = hold ? ports.clock.after(hold.ms, () => held.abort(hold.error())) : () => {};
+  const signals = [call.signal, held.signal, ...(waiting ? [waiting()] : [])];
+  return await call.request.way.take(AbortSignal.any(signals), call.ask(Boolean(failed))).finally(cancel);
+}
+
+/** @throws SynapticError when it refuses, or what broke its connection. */
+export async function ask(view: RuntimeView, call: Call, place: Place): Promise<Response> {
   const { path, body, refusal, ready } = place.asked;
-  call.watch(place);
   if (ready) return new Response(ready(), { headers: { "content-type": "application/json" } });
-  try {
-    const response = await view.ports.http.request(`${place.url}${path}`, {
-      method: "POST",
-      headers: { "content-type": "application/json", ...place.headers },
-      body,
-      signal: call.signal,
-    });
-    if (response.ok) return response;
-    const text = await readBytes(response.body, { maxBytes: MAX_REFUSAL_BYTES });
-    throw refusal(response.status, new TextDecoder().decode(text ?? undefined));
-  } catch (error) {
-    call.unwatch();
-    throw error;
-  }
+  const response = await post(view, call, place, { path, body });
+  if (response.ok) return response;
+  const text = await readBytes(response.body, { maxBytes: MAX_REFUSAL_BYTES });
+  throw refusal(response.status, new TextDecoder().decode(text ?? undefined));
+}
+
+/** One request to whoever holds the place. */
+export function post(
+  { ports }: RuntimeView,
+  { signal }: Call,
+  { url, headers }: Place,
+  { path, body }: Pick<Asked, "path" | "body">,
+): Promise<Response> {
+  return ports.http.request(`${url}${path}`, {
+    method: "POST",
+    headers: { "content-type": "application/json", ...headers },
+    body,
+    signal,
+  });
 }
 
 /** Why an upstream's connection broke: the call was cut, whoever answered died, or nobody knows. */

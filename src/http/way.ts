@@ -63,7 +63,7 @@ export function wayOf(view: RuntimeView, { decision, entry, pooling, contextSize
   throw new Error(`${wish.model} was sent to the shards, and no file of it is known`);
 }
 
-/** Another start may help once. */
+/** Another start may help once; and once more after each that began to answer. */
 const COORDINATORS = 2;
 
 function shardWay({ fleet }: RuntimeView, entry: CatalogEntry, exchange: Exchange): Way {
@@ -83,7 +83,9 @@ function shardWay({ fleet }: RuntimeView, entry: CatalogEntry, exchange: Exchang
       const headers = { authorization: `Bearer ${grant.apiKey}` };
       return {
         ...{ url: grant.url, headers, asked, slots: { url: `${grant.url}/slots`, headers } },
-        heard() {},
+        heard() {
+          taken = 0;
+        },
         release: () => grant.release(),
         suspect: () => grant.suspect(),
         async judge(error) {

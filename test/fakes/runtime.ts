@@ -8,7 +8,7 @@ import { Admission } from "../../src/engine/admission.ts";
 import { type CatalogEntry, fileEntry } from "../../src/engine/catalog-entry.ts";
 import { InFlight } from "../../src/engine/in-flight.ts";
 import type { MeasureWish } from "../../src/engine/measurements.ts";
-import { createMetrics, type RequestRecord } from "../../src/engine/metrics.ts";
+import { createMetrics, type RequestRecord, type ResumeOutcome } from "../../src/engine/metrics.ts";
 import type { Clock, HttpRequest, ReadModel } from "../../src/engine/ports.ts";
 import type { RuntimeView } from "../../src/http/runtime-view.ts";
 import { clock as realClock } from "../../src/io/clock.ts";
@@ -39,6 +39,8 @@ export interface FakeRuntime extends RuntimeView {
   readonly log: RecordedLog;
   /** What the requests were recorded as. */
   readonly records: readonly RequestRecord[];
+  /** What became of the answers that lost their coordinator. */
+  readonly resumes: readonly ResumeOutcome[];
   /** Requests that hold a grant. */
   busy(): number;
   waiting(): number;
@@ -85,6 +87,7 @@ export function createFakeRuntime(options: FakeRuntimeOptions): FakeRuntime {
   const log = createRecordedLog();
   const metrics = createMetrics();
   const records: RequestRecord[] = [];
+  const resumes: ResumeOutcome[] = [];
   const idle: (() => void)[] = [];
   const config = testConfig(options);
   const admission = new Admission(clock, {
@@ -175,6 +178,10 @@ export function createFakeRuntime(options: FakeRuntimeOptions): FakeRuntime {
         metrics.record(request);
       },
       turnAway: metrics.turnAway,
+      resume(model, outcome) {
+        resumes.push(outcome);
+        metrics.resume(model, outcome);
+      },
       render: (snapshot) => metrics.render(snapshot),
     },
     snapshot: () => ({
@@ -204,6 +211,7 @@ export function createFakeRuntime(options: FakeRuntimeOptions): FakeRuntime {
     measured: [],
     log,
     records,
+    resumes,
     busy: () => admission.busy(),
     waiting: () => admission.waiting(),
     granted: () => granted,
