@@ -62,11 +62,13 @@ export function createSentEvents(): SentEvents {
 export const UNKEPT: SentEvents = { pass: (chunk) => chunk, rest: () => NOTHING, breakOff() {}, chunks: () => null };
 
 const LINE_FEED = 10;
+const RETURN = 13;
 
 /** Behind the last empty line; 0 when there is none. For most chunks a look at their last two bytes. */
 function endOfEvents(bytes: Uint8Array): number {
   for (let at = bytes.length - 1; at > 0; at--) {
-    if (bytes[at] === LINE_FEED && bytes[at - 1] === LINE_FEED) return at + 1;
+    if (bytes[at] !== LINE_FEED) continue;
+    if (bytes[at - 1] === LINE_FEED || (bytes[at - 1] === RETURN && bytes[at - 2] === LINE_FEED)) return at + 1;
   }
   return 0;
 }

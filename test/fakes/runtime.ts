@@ -31,6 +31,8 @@ export interface FakeRuntimeOptions {
   readonly config?: Partial<Config>;
   /** False: nothing is granted until `load()`. */
   readonly loaded?: boolean;
+  /** Told of each chunk of an answer that was read: what is only on its way is lost with its coordinator. */
+  readonly onRead?: (bytes: number) => void;
   /** Of the coordinator; more than a test needs unless it says how many. */
   readonly slots?: number;
 }
@@ -122,7 +124,7 @@ export function createFakeRuntime(options: FakeRuntimeOptions): FakeRuntime {
       log,
       http: {
         request: async (url: string, request: HttpRequest) =>
-          url.endsWith("/slots") ? new Response(runtime.slots) : await requestUpstream(url, request),
+          url.endsWith("/slots") ? new Response(runtime.slots) : watched(await requestUpstream(url, request), options),
       },
       models: { read: async (path) => ({ path, facts: R24, ...runtime.file }) },
     },
@@ -238,6 +240,20 @@ export function createFakeRuntime(options: FakeRuntimeOptions): FakeRuntime {
     kept: [],
   };
   return runtime;
+}
+
+/** Nothing waits in it: each chunk goes from the connection to who reads it. */
+function watched(response: Response, { onRead }: Pick<FakeRuntimeOptions, "onRead">): Response {
+  const reader = onRead && response.body?.getReader();
+  if (!reader) return response;
+  const pull = async (out: ReadableStreamDefaultController<Uint8Array>): Promise<void> => {
+    const { value } = await reader.read();
+    if (!value) return out.close();
+    out.enqueue(value);
+    setImmediate(onRead, value.length);
+  };
+  const body = new ReadableStream({ pull, cancel: (reason) => reader.cancel(reason) }, { highWaterMark: 0 });
+  return new Response(body, response);
 }
 
 /** A chat request to `m`. */

@@ -8,9 +8,15 @@ import { HELLO, type OpenStream, openStream, waitsForDeath } from "./stream.ts";
 
 afterEach(clearStages);
 
+/** It ends where it breaks. */
+const UNKEPT = { "x-synaptic-resume": "off" };
+
 /** Hello, what is given, and what came of it, while the coordinator lives on. */
-async function readBroken(then: (reply: Reply) => unknown): Promise<OpenStream & { readonly text: string }> {
-  const stream = await openStream(then);
+async function readBroken(
+  then: (reply: Reply) => unknown,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<OpenStream & { readonly text: string }> {
+  const stream = await openStream(then, headers);
   const rest = stream.rest();
   await waitsForDeath(stream.clock);
   return { ...stream, text: await rest };
@@ -43,12 +49,21 @@ describe("an upstream that breaks off", () => {
     expect(lastError(text).code).toBe("upstream_error");
   });
 
-  test("in the middle of an event has the error frame as an event of its own", async () => {
+  test("in the middle of an event has the error frame instead of it", async () => {
+    const { text } = await readBroken(async (reply) => {
+      await reply.chunk(HELLO.slice(0, 40));
+      await reply.end();
+    });
+    expect(text).toStartWith('data: {"error":');
+    expect(lastError(text).code).toBe("upstream_error");
+  });
+
+  test("in the middle of an event of a stream that is not kept has the error frame as an event of its own", async () => {
     const half = HELLO.slice(0, 40);
     const { text } = await readBroken(async (reply) => {
       await reply.chunk(half);
       await reply.end();
-    });
+    }, UNKEPT);
     expect(text).toStartWith(`${half}\n\ndata: {"error":`);
     expect(lastError(text).code).toBe("upstream_error");
   });
@@ -57,17 +72,17 @@ describe("an upstream that breaks off", () => {
     const stream = await openStream((reply) => {
       stream.runtime.die(new SynapticError("coordinator_failed", "Lost a backend of m: 10.0.0.1:50052 is gone"));
       reply.cut("rst");
-    });
+    }, UNKEPT);
     expect(lastError(await stream.rest()).message).toBe("Lost a backend of m: 10.0.0.1:50052 is gone");
     expect(stream.clock.now()).toBe(stream.startedAt);
     expectReleased(stream, 502);
   });
 
-  test("is not asked again once its stream began", async () => {
+  test("is not asked again once a stream began that is not to go on", async () => {
     const stream = await openStream((reply) => {
       stream.runtime.die(new SynapticError("coordinator_failed", "Lost a backend of m"));
       reply.cut("rst");
-    });
+    }, UNKEPT);
     await stream.rest();
     expect(stream.upstream.asked).toHaveLength(1);
   });
@@ -93,14 +108,25 @@ describe("an error frame of llama-server's own", () => {
     expectReleased(stream, 502);
   });
 
-  test("that comes in pieces passes as it is, and no second one follows", async () => {
+  test("that comes in pieces is put together first", async () => {
+    const stream = await openStream(async (reply) => {
+      await reply.chunk(said.slice(0, 10));
+      await reply.chunk(said.slice(10));
+      await reply.end();
+    });
+    const text = await stream.rest();
+    expect(text.match(/"error"/g)).toHaveLength(1);
+    expect(lastError(text)).toMatchObject({ type: "server_error", code: "upstream_error" });
+  });
+
+  test("that comes in pieces of a stream that is not kept passes as it is, and no second one follows", async () => {
     const gate = Promise.withResolvers<void>();
     const stream = await openStream(async (reply) => {
       await reply.chunk(said.slice(0, 10));
       await gate.promise;
       await reply.chunk(said.slice(10));
       await reply.end();
-    });
+    }, UNKEPT);
     expect(await stream.next()).toBe(said.slice(0, 10));
     gate.resolve();
     expect(await stream.rest()).toBe(said.slice(10));

@@ -19,7 +19,10 @@ export interface OpenStream extends Stage {
 }
 
 /** Resolves when the client has read the first event; only then does the upstream go on. */
-export async function openStream(then: (reply: Reply) => unknown): Promise<OpenStream> {
+export async function openStream(
+  then: (reply: Reply) => unknown,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<OpenStream> {
   const clock = createFakeClock();
   const startedAt = clock.now();
   const read = Promise.withResolvers<void>();
@@ -32,7 +35,7 @@ export async function openStream(then: (reply: Reply) => unknown): Promise<OpenS
     },
     { clock, config: { silenceMs: SILENCE_MS } },
   );
-  const response = await stage.fetch("/v1/chat/completions", post(chat({ stream: true })));
+  const response = await stage.fetch("/v1/chat/completions", post(chat({ stream: true }), headers));
   const reader = response.body?.getReader();
   const decoder = new TextDecoder();
   const next = async (): Promise<string | null> => {
