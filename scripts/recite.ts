@@ -1,9 +1,22 @@
 /** Writes a llama-architecture model whose answer is known: right only if every layer computed, once and in order. */
 import { SynapticError } from "../src/core/errors.ts";
+<<<<<<< HEAD
 import { encodeWeights, meta, type TensorSource, type WeightType } from "../src/core/gguf-encode.ts";
 import { tokenizerKeys } from "../src/core/made-up-model.ts";
 import { writeGguf } from "../src/io/gguf-write.ts";
 import { CHAT_TEMPLATE, RECITATION, type Vocabulary, vocabularyOf, wordsOf } from "./recitation.ts";
+=======
+import { encodeWeights, meta, type TensorSource, type WeightType, writeGguf } from "./gguf-writer.ts";
+import {
+  BYTES_TEXT,
+  bytesVocabularyOf,
+  CHAT_TEMPLATE,
+  RECITATION,
+  type Vocabulary,
+  vocabularyOf,
+  wordsOf,
+} from "./recitation.ts";
+>>>>>>> fcc4b7c (http/resume: thoughts go on as they were, tokens are counted by the coordinator; a byte-level model cut at every event, and a real thinking template)
 
 /*
  * The state is one-hot over `width`. Each layer's feed-forward moves it by that layer's own permutation: `gate` = `up` =
@@ -26,8 +39,10 @@ export interface RecitingModel {
   readonly chatTemplate?: string | null;
   /** This layer's `ffn_down` is zero: the text comes out wrong. */
   readonly damagedLayer?: number;
-  /** Distinct words separated by single spaces. */
-  readonly text?: string;
+  /** Distinct words separated by single spaces, or cut as given; of `bytes`, distinct bytes. */
+  readonly text?: string | readonly string[];
+  /** What its tokens are; default `words`. */
+  readonly tokens?: "words" | "bytes";
 }
 
 /** Flash attention has kernels for this size everywhere, and it keeps the default width small. */
@@ -173,7 +188,22 @@ function metadataOf(model: RecitingModel, vocabulary: Vocabulary, width: number,
     ["llama.attention.layer_norm_rms_epsilon", meta.f32(1e-5)],
     ["llama.rope.dimension_count", meta.u32(HEAD_SIZE)],
     ["llama.vocab_size", meta.u32(tokens.length)],
+<<<<<<< HEAD
     ...tokenizerKeys(tokens),
+=======
+    ["tokenizer.ggml.model", meta.string(unknown === null ? "gpt2" : "llama")],
+    ["tokenizer.ggml.tokens", meta.strings(tokens.map((token) => token.text))],
+    ["tokenizer.ggml.scores", meta.f32s(tokens.map(() => 0))],
+    ["tokenizer.ggml.token_type", meta.i32s(tokens.map((token) => token.type))],
+    ...(unknown === null
+      ? ([
+          ["tokenizer.ggml.pre", meta.string("gpt-2")],
+          ["tokenizer.ggml.merges", meta.strings([])],
+        ] as const)
+      : ([["tokenizer.ggml.unknown_token_id", meta.u32(unknown)]] as const)),
+    ["tokenizer.ggml.bos_token_id", meta.u32(begin)],
+    ["tokenizer.ggml.eos_token_id", meta.u32(end)],
+>>>>>>> fcc4b7c (http/resume: thoughts go on as they were, tokens are counted by the coordinator; a byte-level model cut at every event, and a real thinking template)
     ["tokenizer.ggml.add_bos_token", meta.bool(true)],
     ["tokenizer.ggml.add_space_prefix", meta.bool(false)],
     ...(template === null ? [] : [["tokenizer.chat_template", meta.string(template)] as const]),
@@ -184,21 +214,33 @@ function refuse(detail: string): never {
   throw new SynapticError("usage", `Cannot write the reciting model: ${detail}`);
 }
 
+function vocabularyFor({ text, tokens = "words" }: RecitingModel): Vocabulary {
+  if (tokens === "bytes") {
+    const said = text === undefined ? BYTES_TEXT : [text].flat().join("");
+    refuseRepeats([...new TextEncoder().encode(said)], tokens);
+    return bytesVocabularyOf(said);
+  }
+  const words = typeof text === "object" ? text : wordsOf(text ?? RECITATION);
+  refuseRepeats(words, tokens);
+  return vocabularyOf(words);
+}
+
+function refuseRepeats(parts: readonly unknown[], name: string): void {
+  if (new Set(parts).size !== parts.length) refuse(`the ${name} of the text are not distinct`);
+}
+
 /**
  * Writes the model as a stream; the same options give the same bytes.
  * @returns the file's bytes
  * @throws SynapticError `usage` when the options don't fit each other
  */
 export async function writeRecitingModel(model: RecitingModel): Promise<number> {
-  const text = model.text ?? RECITATION;
-  const words = wordsOf(text);
-  if (new Set(words).size !== words.length) refuse("the words of the text are not distinct");
+  const vocabulary = vocabularyFor(model);
   if (!(Number.isInteger(model.layers) && model.layers > 0)) refuse(`layers is ${model.layers}`);
   const { damagedLayer = 0 } = model;
   if (!(Number.isInteger(damagedLayer) && damagedLayer >= 0 && damagedLayer < model.layers)) {
     refuse(`damaged layer is ${damagedLayer}, expected 0 to ${model.layers - 1}`);
   }
-  const vocabulary = vocabularyOf(text);
   const width = model.width ?? Math.ceil(vocabulary.tokens.length / HEAD_SIZE) * HEAD_SIZE;
   if (width % HEAD_SIZE !== 0 || width < vocabulary.tokens.length) {
     refuse(`width is ${width}, expected a multiple of ${HEAD_SIZE} from ${vocabulary.tokens.length} on`);

@@ -105,7 +105,9 @@ class ResumedEvents {
   #wholeUsage(usage: JsonObject): JsonObject {
     const { tokens, said } = this.#options;
     const prompt = Math.max(0, count(usage.prompt_tokens) - tokens);
-    const completion = tokens + (said.finish === null ? count(usage.completion_tokens) : 0);
+    // The mark that ends an answer counts as one of its tokens.
+    const rest = said.finish === null ? count(usage.completion_tokens) : Number(said.finish === "stop");
+    const completion = tokens + rest;
     const details = usage.prompt_tokens_details;
     const cached = isObject(details) ? Math.min(prompt, count(details.cached_tokens)) : 0;
     return {

@@ -164,6 +164,22 @@ export function nextBody({ dialect, fields }: Resumable, seam: Seam, { tokens, h
   return { ...next, messages: joinMessages(fields.messages, seam) };
 }
 
+/** A thought is streamed with the line end before its end mark, and llama-server 0.7.0 puts that mark behind it with another
+ *  one: the prompt then has two, which the model did not write. */
+export function withoutDoubledEnd(seam: Seam, prompt: string): Seam {
+  const { reasoning, text } = seam;
+  const isDoubled = text !== "" && reasoning.endsWith("\n") && prompt.includes(`${reasoning}\n`);
+  return isDoubled ? { ...seam, reasoning: reasoning.slice(0, -1) } : seam;
+}
+
+/** The prompt of a completion without and with what was sent; null for a chat, whose template makes it. */
+export function textsAround({ dialect, fields }: Resumable, { text }: Seam): readonly [string, string] | null {
+  if (dialect === "chat") return null;
+  const prompt = joinPrompt(fields.prompt, "");
+  const before = typeof prompt === "string" ? prompt : "";
+  return [before, before + text];
+}
+
 /** Null when the prompt is not one text. Token ids and texts may stand in one list (llama-server's own form). */
 function joinPrompt(prompt: unknown, text: string): string | readonly unknown[] | null {
   if (typeof prompt === "string") return prompt + text;

@@ -12,10 +12,10 @@ import { wrapError } from "../core/errors.ts";
 import { createSentEvents, type SentEvents, UNKEPT } from "../core/sent-events.ts";
 import { cannotGoOn } from "../core/wait-words.ts";
 import type { ResumeOutcome } from "../engine/metrics.ts";
+import { type Answer, answerOf, type ChunkReader, type Sink, textReader } from "./incoming.ts";
 import type { Call } from "./call.ts";
 import type { Asked } from "./exchange.ts";
-import { type Answer, answerOf, type ChunkReader, type Sink, textReader } from "./incoming.ts";
-import { checkPrefill, countTokens } from "./prefill.ts";
+import { Prefill } from "./prefill.ts";
 import { type ResumeWait, waitToResume } from "./resume-wait.ts";
 import type { RuntimeView } from "./runtime-view.ts";
 import { ask, judge, type Opened, openUpstream } from "./upstream.ts";
@@ -153,15 +153,10 @@ class Rest implements ChunkReader {
     const { wait, request, next } = this.#options;
     wait.granted();
     this.#grantedAt = this.#view.ports.clock.now();
-    const { reasoning, text, pieces } = this.#seam;
-    const prefill = reasoning + text;
-    const counted = prefill === "" ? 0 : await countTokens(this.#view, this.#call, place, prefill);
-    const tokens = counted ?? pieces;
-    const body = JSON.stringify(nextBody(request, this.#seam, { tokens, hasFinished: next.said.finish !== null }));
-    if (request.dialect === "chat" && prefill !== "") {
-      await checkPrefill(this.#view, this.#call, place, { body, ending: text || reasoning });
-    }
-    this.#stream = createResumedStream({ said: next.said, seam: this.#seam, tokens });
+    const { seam, tokens } = await new Prefill(this.#view, this.#call, place).fit(request, this.#seam);
+    const sent = tokens ?? seam.pieces;
+    const body = JSON.stringify(nextBody(request, seam, { tokens: sent, hasFinished: next.said.finish !== null }));
+    this.#stream = createResumedStream({ said: next.said, seam, tokens: sent });
     return { ...place.asked, body };
   }
 

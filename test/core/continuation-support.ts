@@ -34,10 +34,12 @@ export function streamOf({ tokens, promptTokens }: Reciter, { dialect, fields }:
   const limit = typeof fields.max_tokens === "number" ? fields.max_tokens : Number.POSITIVE_INFINITY;
   const said = tokens.slice(at, at + limit);
   const finish = said.length < limit ? "stop" : "length";
+  // Like llama-server, it counts the mark at the end.
+  const count = said.length + (finish === "stop" ? 1 : 0);
   const usage = {
-    completion_tokens: said.length,
+    completion_tokens: count,
     prompt_tokens: promptTokens + at,
-    total_tokens: promptTokens + at + said.length,
+    total_tokens: promptTokens + at + count,
     prompt_tokens_details: { cached_tokens: promptTokens + at - 1 },
   };
   const chunk = (choice: object, more: object = {}) =>

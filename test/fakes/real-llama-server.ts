@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { writeRecitingModel } from "../../scripts/recite.ts";
+import { type RecitingModel, writeRecitingModel } from "../../scripts/recite.ts";
 import { findLlamaServer } from "../../src/io/llama-files.ts";
 
 export interface RealLlamaServer {
@@ -19,10 +19,10 @@ const FIRST_PORT = 20_000;
 const PORTS = 12_000;
 
 /** The model is served as `m`. */
-export async function startRealLlamaServer(): Promise<RealLlamaServer> {
+export async function startRealLlamaServer(model: Partial<RecitingModel> = {}): Promise<RealLlamaServer> {
   const folder = mkdtempSync(join(tmpdir(), "synaptic-llama-"));
   const path = join(folder, "m.gguf");
-  await writeRecitingModel({ path, layers: 4, type: "F16" });
+  await writeRecitingModel({ layers: 4, type: "F16", ...model, path });
   const port = freePort();
   const child = Bun.spawn([findLlamaServer({ env: process.env }).path, ...argsFor(path, port)], {
     env: { ...process.env, LLAMA_API_KEY: KEY },

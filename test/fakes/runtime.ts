@@ -31,8 +31,8 @@ export interface FakeRuntimeOptions {
   readonly config?: Partial<Config>;
   /** False: nothing is granted until `load()`. */
   readonly loaded?: boolean;
-  /** Told of each chunk of an answer that was read: what is only on its way is lost with its coordinator. */
-  readonly onRead?: (bytes: number) => void;
+  /** What the coordinator's answers go through. */
+  readonly through?: (response: Response, url: string) => Response;
   /** Of the coordinator; more than a test needs unless it says how many. */
   readonly slots?: number;
 }
@@ -123,8 +123,11 @@ export function createFakeRuntime(options: FakeRuntimeOptions): FakeRuntime {
       clock,
       log,
       http: {
-        request: async (url: string, request: HttpRequest) =>
-          url.endsWith("/slots") ? new Response(runtime.slots) : watched(await requestUpstream(url, request), options),
+        async request(url: string, request: HttpRequest) {
+          if (url.endsWith("/slots")) return new Response(runtime.slots);
+          const response = await requestUpstream(url, request);
+          return options.through?.(response, url) ?? response;
+        },
       },
       models: { read: async (path) => ({ path, facts: R24, ...runtime.file }) },
     },
@@ -240,20 +243,6 @@ export function createFakeRuntime(options: FakeRuntimeOptions): FakeRuntime {
     kept: [],
   };
   return runtime;
-}
-
-/** Nothing waits in it: each chunk goes from the connection to who reads it. */
-function watched(response: Response, { onRead }: Pick<FakeRuntimeOptions, "onRead">): Response {
-  const reader = onRead && response.body?.getReader();
-  if (!reader) return response;
-  const pull = async (out: ReadableStreamDefaultController<Uint8Array>): Promise<void> => {
-    const { value } = await reader.read();
-    if (!value) return out.close();
-    out.enqueue(value);
-    setImmediate(onRead, value.length);
-  };
-  const body = new ReadableStream({ pull, cancel: (reason) => reader.cancel(reason) }, { highWaterMark: 0 });
-  return new Response(body, response);
 }
 
 /** A chat request to `m`. */

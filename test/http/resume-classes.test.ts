@@ -101,9 +101,11 @@ test("each row of the table is one of these, and each of these a row", () => {
   const docs = readFileSync(join(import.meta.dir, "..", "..", "docs", "operating.md"), "utf8");
   const [, table = ""] = docs.split("| request | after the loss |\n|---|---|\n");
   const rows = [...(table.split("\n\n")[0] ?? "").matchAll(/^\| (.+?) \| (.+) \|$/gm)];
-  const documented = rows.map(([, request = "", what = ""]) => [request, what.startsWith("error")]);
-  const tested = Object.entries(ROWS).map(([row, cases]) => [row, cases.every(({ why }) => why !== undefined)]);
-  expect(new Map(documented.filter(([row]) => !ELSEWHERE.includes(String(row))))).toEqual(new Map(tested));
+  const documented = rows.map(([, request = "", what = ""]): [string, boolean] => [request, what.startsWith("error")]);
+  const tested = Object.entries(ROWS).map(([row, cases]): [string, boolean] => {
+    return [row, cases.every(({ why }) => why !== undefined)];
+  });
+  expect(new Map(documented.filter(([row]) => !ELSEWHERE.includes(row)))).toEqual(new Map(tested));
 });
 
 const CASES = Object.entries(ROWS).flatMap(([row, cases]) => cases.map((each, at) => [row, at + 1, each] as const));

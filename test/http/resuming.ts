@@ -1,7 +1,7 @@
 /** A coordinator that dies where a test says, and whose successors go on from the text that they are given. */
 import { SynapticError } from "../../src/core/errors.ts";
 import { readJson } from "../../src/core/translate/json.ts";
-import { type Reciter, streamOf, TEXT } from "../core/continuation-support.ts";
+import { PROMPT, type Reciter, streamOf, TEXT } from "../core/continuation-support.ts";
 import type { Reply, Script } from "../fakes/llama-server.ts";
 import { type Stage, type StageOptions, setStage } from "./stage.ts";
 
@@ -16,8 +16,11 @@ export interface Dying extends StageOptions {
   /** Before it is seen to die. */
   readonly onDeath?: (stage: Stage) => void;
   /** Answers instead of it; false leaves the answer to it. */
-  readonly instead?: (reply: Reply, body: Body) => boolean | Promise<boolean>;
+  readonly instead?: (reply: Reply, untilRead: UntilRead) => boolean | Promise<boolean>;
 }
+
+/** Resolves when so many bytes of the answer were read. */
+export type UntilRead = (count: number) => Promise<void>;
 
 export interface Body {
   readonly prompt?: string;
@@ -39,7 +42,7 @@ export interface Staged extends Stage {
 export function setDying({ bytes, reciter = RECITER, onDeath, instead, ...options }: Dying): Staged {
   let streams = 0;
   const reading = { bytes: 0, onRead: () => {} };
-  const untilRead = async (count: number): Promise<void> => {
+  const untilRead: UntilRead = async (count) => {
     while (reading.bytes < count) {
       await new Promise<void>((resolve) => {
         reading.onRead = resolve;
@@ -52,12 +55,12 @@ export function setDying({ bytes, reciter = RECITER, onDeath, instead, ...option
   };
   const script: Script = async (reply) => {
     const body = bodyOf(reply.asked.body);
-    if (await instead?.(reply, body)) return;
+    if (reply.asked.path.endsWith("completions")) reading.bytes = 0;
+    if (await instead?.(reply, untilRead)) return;
     if (answersQuestion(reply, body)) return;
     const dialect = reply.asked.path.includes("chat") ? "chat" : "completion";
     const stream = new TextEncoder().encode(streamOf(reciter, { dialect, fields: { ...body } }));
     const end = bytes[streams++];
-    reading.bytes = 0;
     await reply.head();
     for (const chunk of chunksOf(stream.subarray(0, end))) await reply.chunk(chunk);
     if (end === undefined) return await reply.end();
@@ -66,16 +69,58 @@ export function setDying({ bytes, reciter = RECITER, onDeath, instead, ...option
     stage.runtime.die(new SynapticError("coordinator_failed", LOST));
     reply.cut("fin");
   };
-  const stage = setStage(script, { ...options, onRead });
+  const stage = setStage(script, { ...options, through: (response) => watched(response, onRead) });
   const bodies = () =>
     stage.upstream.asked.filter(({ path }) => path.endsWith("completions")).map(({ body }) => bodyOf(body));
   return { ...stage, bodies };
 }
 
+/** Tells of each chunk that was read: what is only on its way is lost with its coordinator. */
+function watched(response: Response, onRead: (bytes: number) => void): Response {
+  return readBy(response, async (reader, out) => {
+    const { value } = await reader.read();
+    if (!value) return out.close();
+    out.enqueue(value);
+    setImmediate(onRead, value.length);
+  });
+}
+
+/** Breaks after so many bytes, as if its coordinator had died. */
+export function cutAfter(response: Response, bytes: number, onCut: () => void): Response {
+  let left = bytes;
+  return readBy(response, async (reader, out) => {
+    const { value } = left > 0 ? await reader.read() : {};
+    if (left > 0 && !value) return out.close();
+    if (value) out.enqueue(value.subarray(0, left));
+    left -= value?.length ?? 0;
+    if (value) return;
+    onCut();
+    await reader.cancel();
+    out.error(new Error("ECONNRESET"));
+  });
+}
+
+type ByteReader = Pick<ReadableStreamDefaultReader<Uint8Array>, "read" | "cancel">;
+type Pull = (reader: ByteReader, out: ReadableStreamDefaultController<Uint8Array>) => Promise<void>;
+
+/** Nothing waits in it: each chunk goes from the connection to who reads it. */
+function readBy(response: Response, pull: Pull): Response {
+  const reader: ByteReader | undefined = response.body?.getReader();
+  if (!reader) return response;
+  const body = new ReadableStream<Uint8Array>(
+    { pull: (out) => pull(reader, out), cancel: () => reader.cancel() },
+    { highWaterMark: 0 },
+  );
+  return new Response(body, response);
+}
+
 /** What a coordinator is asked before it goes on. */
 function answersQuestion(reply: Reply, { content = "", messages = [] }: Body): boolean {
   if (reply.asked.path === "/tokenize") {
-    void reply.whole(200, JSON.stringify({ tokens: tokensOf(content) }));
+    void reply.whole(
+      200,
+      JSON.stringify({ tokens: tokensOf(content.replace(/^.*assistant\n/, "").replace(PROMPT, "")) }),
+    );
     return true;
   }
   if (reply.asked.path !== "/apply-template") return false;
