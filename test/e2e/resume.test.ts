@@ -102,7 +102,7 @@ const chat: Ask = ({ openai }) =>
   openai.chat.completions.create({ ...LENGTHS, ...ENDLESS, messages: [{ role: "user", content: "Recite" }] });
 const completion: Ask = ({ openai }) => openai.completions.create({ ...LENGTHS, ...ENDLESS, prompt: "Recite" });
 
-/** `npm run test:full` does it many times. */
+/** Once in the suite; as often as the variable says to be sure. */
 const TIMES = Number(process.env.SYNAPTIC_RESUMES ?? 1);
 
 describe.each([
