@@ -1,22 +1,9 @@
 /** Writes a llama-architecture model whose answer is known: right only if every layer computed, once and in order. */
 import { SynapticError } from "../src/core/errors.ts";
-<<<<<<< HEAD
 import { encodeWeights, meta, type TensorSource, type WeightType } from "../src/core/gguf-encode.ts";
-import { tokenizerKeys } from "../src/core/made-up-model.ts";
 import { writeGguf } from "../src/io/gguf-write.ts";
 import { CHAT_TEMPLATE, RECITATION, type Vocabulary, vocabularyOf, wordsOf } from "./recitation.ts";
-=======
-import { encodeWeights, meta, type TensorSource, type WeightType, writeGguf } from "./gguf-writer.ts";
-import {
-  BYTES_TEXT,
-  bytesVocabularyOf,
-  CHAT_TEMPLATE,
-  RECITATION,
-  type Vocabulary,
-  vocabularyOf,
-  wordsOf,
-} from "./recitation.ts";
->>>>>>> fcc4b7c (http/resume: thoughts go on as they were, tokens are counted by the coordinator; a byte-level model cut at every event, and a real thinking template)
+import { BYTES_TEXT, bytesVocabularyOf } from "./recite-bytes.ts";
 
 /*
  * The state is one-hot over `width`. Each layer's feed-forward moves it by that layer's own permutation: `gate` = `up` =
@@ -172,7 +159,7 @@ function tensorsOf(model: RecitingModel, vocabulary: Vocabulary, shape: Shape, k
 }
 
 function metadataOf(model: RecitingModel, vocabulary: Vocabulary, width: number, kvHeads: number) {
-  const { tokens } = vocabulary;
+  const { tokens, keys } = vocabulary;
   const template = model.chatTemplate === undefined ? CHAT_TEMPLATE : model.chatTemplate;
   return [
     ["general.architecture", meta.string("llama")],
@@ -188,22 +175,7 @@ function metadataOf(model: RecitingModel, vocabulary: Vocabulary, width: number,
     ["llama.attention.layer_norm_rms_epsilon", meta.f32(1e-5)],
     ["llama.rope.dimension_count", meta.u32(HEAD_SIZE)],
     ["llama.vocab_size", meta.u32(tokens.length)],
-<<<<<<< HEAD
-    ...tokenizerKeys(tokens),
-=======
-    ["tokenizer.ggml.model", meta.string(unknown === null ? "gpt2" : "llama")],
-    ["tokenizer.ggml.tokens", meta.strings(tokens.map((token) => token.text))],
-    ["tokenizer.ggml.scores", meta.f32s(tokens.map(() => 0))],
-    ["tokenizer.ggml.token_type", meta.i32s(tokens.map((token) => token.type))],
-    ...(unknown === null
-      ? ([
-          ["tokenizer.ggml.pre", meta.string("gpt-2")],
-          ["tokenizer.ggml.merges", meta.strings([])],
-        ] as const)
-      : ([["tokenizer.ggml.unknown_token_id", meta.u32(unknown)]] as const)),
-    ["tokenizer.ggml.bos_token_id", meta.u32(begin)],
-    ["tokenizer.ggml.eos_token_id", meta.u32(end)],
->>>>>>> fcc4b7c (http/resume: thoughts go on as they were, tokens are counted by the coordinator; a byte-level model cut at every event, and a real thinking template)
+    ...keys,
     ["tokenizer.ggml.add_bos_token", meta.bool(true)],
     ["tokenizer.ggml.add_space_prefix", meta.bool(false)],
     ...(template === null ? [] : [["tokenizer.chat_template", meta.string(template)] as const]),

@@ -1,7 +1,8 @@
 /** The real llama-server goes on from any place of a text: between the bytes of a character, in a thought, after it. */
 import { afterAll, describe, expect, test } from "bun:test";
-import { BYTES_TEXT, CHAT_TEMPLATE } from "../../scripts/recitation.ts";
+import { CHAT_TEMPLATE } from "../../scripts/recitation.ts";
 import type { RecitingModel } from "../../scripts/recite.ts";
+import { BYTES_TEXT } from "../../scripts/recite-bytes.ts";
 import { SynapticError } from "../../src/core/errors.ts";
 import { type Heard, hearAll } from "../core/continuation-support.ts";
 import { recite } from "../fakes/llama-answers.ts";
