@@ -18,6 +18,7 @@ import { translateOllamaGenerate } from "../core/translate/ollama-generate.ts";
 import { type OllamaWants, translateOllamaChat } from "../core/translate/ollama-request.ts";
 import { createOllamaStream } from "../core/translate/ollama-stream.ts";
 import { fromUpstream } from "../core/upstream-error.ts";
+import { OPENAI_PATHS } from "./dialect-openai.ts";
 import type { Asked, ClientSide, Exchange, NodeAsked } from "./exchange.ts";
 
 export interface OllamaAsked extends OllamaBody {
@@ -82,6 +83,7 @@ function toCoordinator(asked: OllamaAsked, times: Times): Asked {
     path: request.path,
     body: JSON.stringify(request.body),
     refusal: fromUpstream,
+    resumable: { dialect: request.path === OPENAI_PATHS.chat ? "chat" : "completion", fields: request.body },
     translation: {
       stream: () => createOllamaStream(options),
       whole: (answer) => toOllamaAnswer(answer, options),

@@ -23,14 +23,23 @@ export interface OpenAiAsked {
   readonly fields: unknown;
 }
 
-const PATHS: Readonly<Record<Dialect, string>> = { chat: "/v1/chat/completions", completion: "/v1/completions" };
+export const OPENAI_PATHS: Readonly<Record<Dialect, string>> = {
+  chat: "/v1/chat/completions",
+  completion: "/v1/completions",
+};
 
 export function openAiExchange(asked: OpenAiAsked): Exchange {
   const { dialect, body, fields } = asked;
   const resumable = isObject(fields) ? { resumable: { dialect, fields } } : {};
   return {
     client: OPENAI_CLIENT,
-    toCoordinator: () => ({ path: PATHS[dialect], body, refusal: fromUpstream, translation: null, ...resumable }),
+    toCoordinator: () => ({
+      path: OPENAI_PATHS[dialect],
+      body,
+      refusal: fromUpstream,
+      translation: null,
+      ...resumable,
+    }),
     toNode: (node) => toNode(asked, node),
   };
 }

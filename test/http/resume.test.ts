@@ -79,6 +79,22 @@ test("a completion goes on too, with its prompt and the text", async () => {
   expect(stage.bodies()[1]).toMatchObject({ prompt: `${PROMPT}${text(5)}` });
 });
 
+test.each([
+  ["chat", { messages: [{ role: "user", content: "hi" }] }],
+  ["generate", { prompt: "hi" }],
+])("Ollama's %s goes on too, line after line", async (endpoint, input) => {
+  const stage = setDying({ bytes: [afterEvents(7)] });
+  const response = await stage.fetch(`/api/${endpoint}`, post(JSON.stringify({ model: "m", ...input })));
+  const lines = (await response.text()).trimEnd().split("\n");
+  // Ollama's own form.
+  const pieces = lines.map(
+    (line) => JSON.parse(line) as { message?: { content: string }; response?: string; done: boolean },
+  );
+  expect(pieces.map(({ message, response: said }) => message?.content ?? said).join("")).toBe(WHOLE_TEXT);
+  expect(pieces.filter(({ done }) => done)).toEqual([pieces.at(-1) ?? { done: false }]);
+  expect(stage.runtime.resumes).toEqual(["resumed"]);
+});
+
 test("a chat that thinks goes on in its thoughts, and after them", async () => {
   const reciter = { tokens: [...THOUGHT, ...TEXT], promptTokens: 9 };
   for (const events of [3, 9]) {
