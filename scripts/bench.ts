@@ -7,6 +7,7 @@ import { benchPlan } from "./bench-plan.ts";
 import { benchProbes } from "./bench-probes.ts";
 import { benchMemory, benchStart, benchVersion } from "./bench-process.ts";
 import { benchReserve } from "./bench-reserve.ts";
+import { benchResume } from "./bench-resume.ts";
 import { benchRealStreams, benchSyntheticStreams } from "./bench-streams.ts";
 import { build } from "./build.ts";
 import { ensureLlama, type Llama } from "./llama.ts";
@@ -56,6 +57,7 @@ async function sectionsOf(sandbox: Sandbox, binary: string, llama: Llama): Promi
       title: "The same binary, an upstream of known rate",
       measure: () => benchSyntheticStreams(bench),
     },
+    { name: "resume", title: "A backend dies under a stream", measure: () => benchResume(bench) },
     { name: "start", title: "From the start of the binary to listening", measure: () => benchStart(bench) },
     { name: "memory", title: "Memory at rest, nothing loaded", measure: () => benchMemory(bench) },
     { name: "version", title: "The shortest run", measure: () => benchVersion(bench) },
