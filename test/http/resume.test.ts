@@ -95,6 +95,30 @@ test.each([
   expect(stage.runtime.resumes).toEqual(["resumed"]);
 });
 
+test("the comments end with the first new word", async () => {
+  const clock = createFakeClock();
+  const gate = Promise.withResolvers<void>();
+  let asked = 0;
+  const stage = setDying({
+    bytes: [afterEvents(7)],
+    clock,
+    async instead(reply) {
+      if (!reply.asked.path.endsWith("completions") || ++asked !== 2) return false;
+      await reply.head();
+      await reply.chunk(chatChunk({ content: text(7).slice(text(5).length) }));
+      await gate.promise;
+      await reply.chunk(chatChunk({}, "stop") + DONE);
+      await reply.end();
+      return true;
+    },
+  });
+  const heard = read(stage, { stream: true });
+  while (stage.runtime.resumes.length === 0) await new Promise(setImmediate);
+  await clock.advance(30_000);
+  gate.resolve();
+  expect(commentsOf(await heard)).toEqual(["resuming", "resumed"]);
+});
+
 test("a chat that thinks goes on in its thoughts, and after them", async () => {
   const reciter = { tokens: [...THOUGHT, ...TEXT], promptTokens: 9 };
   for (const events of [3, 9]) {
@@ -197,6 +221,27 @@ describe("while its model loads again, a stream", () => {
     expect(runtime.waiting()).toBe(1);
     await clock.advance(500);
     expect(lastError(await heard).message).toContain("it takes too long to load it");
+  });
+
+  test("is not taken for silent", async () => {
+    const clock = createFakeClock();
+    const stage = setDying({ ...WITHIN, bytes: [afterEvents(7)], clock, config: { silenceMs: 5_000 } });
+    const heard = read(stage);
+    while (stage.runtime.waiting() === 0) await new Promise(setImmediate);
+    await clock.advance(50_000);
+    stage.runtime.load();
+    expect(hearAll(withoutComments(await heard))).toMatchObject(UNBROKEN);
+  });
+
+  test("has its turn before those that came meanwhile", async () => {
+    const stage = setDying({ ...WITHIN, bytes: [afterEvents(7)], slots: 1, clock: createFakeClock() });
+    const heard = read(stage);
+    while (stage.runtime.granted() === 0) await new Promise(setImmediate);
+    const other = read(stage, { stream: true, user: "other" });
+    while (stage.runtime.waiting() < 2) await new Promise(setImmediate);
+    stage.runtime.load();
+    await Promise.all([heard, other]);
+    expect(stage.bodies().map(({ user }) => user)).toEqual([undefined, undefined, "other"]);
   });
 
   test("ends when the survivors cannot hold it", async () => {

@@ -31,6 +31,7 @@ export interface Body {
     readonly reasoning_content?: string;
   }[];
   readonly max_tokens?: number;
+  readonly user?: string;
 }
 
 export interface Staged extends Stage {
