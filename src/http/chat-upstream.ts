@@ -30,6 +30,7 @@ function toCoordinator({ body, stream, whole }: ChatAsked): Asked {
     path: "/v1/chat/completions",
     body: JSON.stringify(body),
     refusal: fromUpstream,
+    resumable: { dialect: "chat", fields: body },
     translation: {
       stream: () => stream(createOpenAiReader()),
       whole: (answer) => whole(readOpenAiAnswer(answer), "coordinator"),

@@ -95,6 +95,29 @@ test.each([
   expect(stage.runtime.resumes).toEqual(["resumed"]);
 });
 
+test.each([
+  [
+    "Anthropic's messages",
+    "/v1/messages",
+    { messages: [{ role: "user", content: "hi" }], max_tokens: 99 },
+    "message_stop",
+  ],
+  ["the Responses API", "/v1/responses", { input: "hi" }, "response.completed"],
+])("%s goes on too, in its own events", async (_, path, input, last) => {
+  const stage = setDying({ bytes: [afterEvents(7)] });
+  const response = await stage.fetch(path, post(JSON.stringify({ model: "m", stream: true, ...input })));
+  const heard = await response.text();
+  // Either API's own form; of what the whole is repeated in, only the pieces count.
+  const events = [...heard.matchAll(/^data: (.*)$/gm)].map(([, data = ""]) => {
+    return JSON.parse(data) as { type: string; delta?: string | { text?: string } };
+  });
+  const pieces = events.filter(({ type }) => /^(content_block|response\.output_text)[._]?delta$/.test(type));
+  expect(pieces.map(({ delta }) => (typeof delta === "string" ? delta : delta?.text)).join("")).toBe(WHOLE_TEXT);
+  expect(events.at(-1)?.type).toBe(last);
+  expect(events.map(({ type }) => type)).not.toContain("error");
+  expect(stage.runtime.resumes).toEqual(["resumed"]);
+});
+
 test("the comments end with the first new word", async () => {
   const clock = createFakeClock();
   const gate = Promise.withResolvers<void>();
