@@ -41,7 +41,7 @@ export interface FakeOllamaNode extends Pick<Shelf, "models" | "pullLines" | "pu
   /** How it says it. */
   manner: Pick<SpeechOptions, "before" | "withoutEnd" | "failsWith">;
   /** Answers in place of what is copied here; null for none. */
-  fault: ((path: string, request: Request) => Response | Promise<Response> | null) | null;
+  fault: ((path: string, request: Request) => Response | null | Promise<Response | null>) | null;
   stop(): Promise<void>;
 }
 
