@@ -7,18 +7,7 @@ import { until } from "../e2e/program.ts";
 import type { Synaptic } from "../e2e/synaptic.ts";
 import { chatOpenAi, compatible, openAi } from "./clients.ts";
 import { ASK, failureOf, messages, post, readSse } from "./wire.ts";
-import { RECITE, TALE, type World } from "./world.ts";
-
-/** A node whose connection breaks at the third line. */
-function frailNode({ startNode }: World) {
-  const node = startNode();
-  node.manner = {
-    before(index) {
-      if (index === 2) throw new Error("broken off on purpose");
-    },
-  };
-  return node;
-}
+import { frailNode, RECITE, TALE, type World } from "./world.ts";
 
 /** Two backends of their own, and a synaptic on them; `kill` ends one of them. */
 async function frailShards({ lab, serve }: World) {
@@ -167,10 +156,8 @@ export function failureChecks(world: World): void {
 
     test("5.9 a node that dies before the first byte is not noticed while another one has the model", async () => {
       const [first, second] = [world.startNode(), world.startNode()];
-      const dies = () => {
-        throw new Error("broken off on purpose");
-      };
-      first.manner = { before: dies };
+      // With its headers out, or before: it is killed whatever it is asked first.
+      first.fault = (path) => (path === "/api/chat" ? first.stop().then(() => null) : null);
       const { url } = await world.serve({ nodes: [first, second] });
       const { client, requests } = openAi({ url });
       for (const content of ["a", "b", "c", "d"]) {
@@ -214,10 +201,15 @@ export function failureChecks(world: World): void {
       // Also before its first byte.
       node.manner = { before: () => new Promise(() => {}) };
       const gone = new AbortController();
-      const asked = post(`${url}/v1/chat/completions`, { model: TALE.name, messages: ASK }, { signal: gone.signal });
+      const asked = post(
+        `${url}/v1/chat/completions`,
+        { model: TALE.name, messages: ASK, stream: true },
+        { signal: gone.signal },
+      );
       await until("it asked", () => (node.running() === 1 ? true : null));
       gone.abort();
       await failureOf(asked);
+      await until("the node's end", () => (node.running() === 0 ? true : null));
     });
 
     // llama-server's key is read from /proc.

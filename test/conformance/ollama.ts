@@ -2,8 +2,8 @@
 import { describe, expect, test } from "bun:test";
 import { RECITATION } from "../../scripts/recitation.ts";
 import { chatOllama, ollama } from "./clients.ts";
-import { ASK, failureOf, messages, post, readLines } from "./wire.ts";
-import { KINDS, MIND, RECITE, TALE, TALE_TEXT, type World } from "./world.ts";
+import { ASK, failureOf, post, readLines } from "./wire.ts";
+import { frailNode, KINDS, MIND, RECITE, TALE, TALE_TEXT, type World } from "./world.ts";
 
 const TEXTS: Readonly<Record<string, string>> = { [RECITE]: RECITATION, [TALE.name]: TALE_TEXT };
 
@@ -62,13 +62,7 @@ export function ollamaChecks(world: World): void {
     });
 
     test("5.30 O: a node that breaks in the middle throws its message, and no line says done", async () => {
-      const node = world.startNode();
-      node.manner = {
-        before(index) {
-          if (index === 2) throw new Error("broken off on purpose");
-        },
-      };
-      const { url } = await world.serve({ nodes: [node] });
+      const { url } = await world.serve({ nodes: [frailNode(world)] });
       let text = "";
       const error = await failureOf(
         (async () => {
@@ -78,7 +72,8 @@ export function ollamaChecks(world: World): void {
       );
       expect(text).toBe("All is");
       expect(error).toMatchObject({ message: expect.stringMatching(/connection .*broke/i) });
-      const raw = await post(`${url}/api/chat`, { model: TALE.name, messages: messages("Again, please.") });
+      const again = await world.serve({ nodes: [frailNode(world)] });
+      const raw = await post(`${again.url}/api/chat`, { model: TALE.name, messages: ASK });
       const lines = readLines(raw.text);
       expect(lines.at(-1)).toEqual({ error: expect.any(String) });
       expect(lines.some(({ done }) => done === true)).toBe(false);

@@ -154,11 +154,7 @@ export function toolChecks({ main, node }: World): void {
         expect(top_logprobs).toHaveLength(2);
         for (const top of top_logprobs) expect([typeof top.token, typeof top.logprob]).toEqual(["string", "number"]);
       }
-      for (const odd of [
-        { top_logprobs: 2, logprobs: false },
-        { logprobs: true, top_logprobs: 99 },
-        { logprobs: "yes" },
-      ]) {
+      for (const odd of [{ top_logprobs: 2, logprobs: false }, { logprobs: "yes" }]) {
         const { status, text } = await post(`${main.url}/v1/chat/completions`, { model, messages: ASK, ...odd });
         expect([JSON.stringify(odd), status]).toEqual([JSON.stringify(odd), 400]);
         openAiErrorOf(text);

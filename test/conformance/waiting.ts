@@ -62,11 +62,11 @@ export function startSlow(world: World): Slow {
   return { loads: startLoads(world), silence: startSilence(world), held: startHeld(world) };
 }
 
-/** A llama-server that sleeps before it loads a model. */
+/** A llama-server that takes its time to load a model, and says something all the while, as one does that reads a large file. */
 function slowEngine({ lab }: World): string {
   return lab.write(
     "slow-llama-server",
-    `#!/bin/sh\ncase " $* " in *" --model "*) sleep ${LOAD_S};; esac\nexec "${lab.llamaServer}" "$@"\n`,
+    `#!/bin/sh\ncase " $* " in *" --model "*) for second in $(seq ${LOAD_S}); do echo "$second of ${LOAD_S} s" >&2; sleep 1; done;; esac\nexec "${lab.llamaServer}" "$@"\n`,
     0o755,
   );
 }

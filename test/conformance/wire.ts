@@ -127,7 +127,8 @@ export function openAiErrorOf(text: string): ErrorFields {
   // Checked field by field right below.
   const { error } = JSON.parse(text) as { readonly error: ErrorFields };
   expect(Object.keys(error).toSorted()).toEqual(["code", "message", "param", "type"]);
-  expect(error).toMatchObject({ message: expect.any(String), type: expect.any(String) });
+  // Not toMatchObject(): Bun 1.4.5 puts its matchers into what it compares.
+  for (const field of [error.message, error.type]) expect(typeof field).toBe("string");
   for (const field of [error.param, error.code]) expect(field === null || typeof field === "string").toBe(true);
   return error;
 }

@@ -47,6 +47,21 @@ export interface World extends AsyncDisposable {
   startNode(models?: readonly FakeModel[]): FakeOllamaNode;
 }
 
+/** A node that is killed in the middle of its first answer, after two pieces. */
+export function frailNode({ startNode }: Pick<World, "startNode">): FakeOllamaNode {
+  const node = startNode();
+  node.manner = {
+    async before(index) {
+      if (index !== 2) return;
+      // The first two are on their way once this one is waited for.
+      await Bun.sleep(20);
+      await node.stop();
+      await new Promise(() => {});
+    },
+  };
+  return node;
+}
+
 export async function openWorld(): Promise<World> {
   const lab = await openLab();
   const nodes: FakeOllamaNode[] = [];
