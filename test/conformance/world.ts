@@ -8,7 +8,7 @@ import type { RealRpcServer } from "../fakes/real-rpc-server.ts";
 /** On the shards: it recites one text, whatever it is asked (scripts/recitation). */
 export const RECITE = "recite";
 /** On nodes. */
-export const TALE: FakeModel = { name: "tale:8b", bytes: 4_700_000_000 };
+export const TALE: FakeModel = { name: "tale:8b", bytes: 4_700_000_000, capabilities: ["completion"] };
 export const MIND: FakeModel = {
   name: "mind:8b",
   bytes: 4_700_000_000,

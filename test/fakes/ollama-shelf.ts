@@ -50,7 +50,7 @@ export function tagOf(model: FakeModel) {
     ...{ name, model: name, modified_at: MODIFIED, size: bytes, digest },
     ...(remoteHost !== undefined && { remote_model: name, remote_host: remoteHost }),
     details: { ...DETAILS, context_length: contextLength, embedding_length: EMBEDDING_LENGTH },
-    capabilities: capabilitiesOf(model),
+    ...(model.capabilities && { capabilities: model.capabilities }),
   };
 }
 
