@@ -39,7 +39,10 @@ export function chatChecks({ main, node }: World): void {
         const reasons = chunks.map(({ choices }) => choices?.[0]?.finish_reason ?? null);
         expect(reasons.filter((reason) => reason !== null)).toEqual(["stop"]);
         expect(reasons.at(-1)).toBe("stop");
-        expect(new Set(chunks.map(({ id, created, object }) => `${id} ${created} ${object}`)).size).toBe(1);
+        expect(new Set(chunks.map(({ id, object }) => `${id} ${object}`)).size).toBe(1);
+        // The engine's own stream passes as it is, and it dates each chunk: some may be of the next second.
+        const dates = chunks.map(({ created = 0 }) => created);
+        expect(Math.max(...dates) - Math.min(...dates)).toBeLessThanOrEqual(model === RECITE ? 1 : 0);
         expect(new Set(chunks.map((chunk) => chunk.model))).toEqual(new Set([model]));
       },
     );

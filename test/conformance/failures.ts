@@ -167,7 +167,14 @@ export function failureChecks(world: World): void {
         expect(streamed).toEqual({ text: "All is well ✓", error: null });
       }
       expect(requests).toHaveLength(4);
-      expect(first.bodies.length).toBeGreaterThan(0);
+      expect(first.asked).toContain("/api/chat");
+      // Also where the dead one had the model loaded, and the other one has to load it.
+      const [warm, cold] = [world.startNode(), world.startNode()];
+      warm.load(TALE.name, { vramBytes: TALE.bytes });
+      const pair = await world.serve({ nodes: [warm, cold] });
+      warm.fault = (path) => (path === "/api/chat" ? warm.stop().then(() => null) : null);
+      expect(await listen(deltas(pair.url, { model: TALE.name }))).toEqual({ text: "All is well ✓", error: null });
+      expect(warm.asked).toContain("/api/chat");
     });
 
     test("5.10 H: no retry:, id: or data-less events, and no comment that begins with ping", async () => {
