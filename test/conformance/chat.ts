@@ -101,7 +101,8 @@ export function chatChecks({ main, node }: World): void {
       }
       for (const model of [RECITE, `${RECITE}:latest`, "Recite", "TALE:8B"]) {
         const answer = await client.chat.completions.create({ model, messages: ASK, max_tokens: 2 });
-        expect(answer.model).toBe(model);
+        // The engine's own answer passes as it is, under the name that it was started with.
+        expect(answer.model).toBe(/recite/i.test(model) ? RECITE : model);
       }
     });
 

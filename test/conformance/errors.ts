@@ -161,7 +161,7 @@ export function errorChecks(world: World): void {
       expect([again.status, again.headers.get("retry-after")]).toEqual([503, expect.stringMatching(/^[1-5]?\d$/)]);
       openAiErrorOf(again.text);
       const silent = world.startNode();
-      silent.manner = { before: () => new Promise(() => {}) };
+      silent.fault = (path) => (path === "/api/chat" ? new Promise(() => {}) : null);
       const config = world.lab.write("silent.json", {
         agent_timeout: 1,
         synaptic: { ollama: { nodes: [silent.url] }, probe: { intervalMs: 200 } },
