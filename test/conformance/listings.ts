@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { z } from "zod";
 import { chatOllama, ollama, openAi } from "./clients.ts";
 import { ASK, post } from "./wire.ts";
-import { KINDS, MIND, RECITE, TALE, TALE_TEXT, VECTORS, type World } from "./world.ts";
+import { EMBED, KINDS, MIND, RECITE, TALE, TALE_TEXT, VECTORS, type World } from "./world.ts";
 
 /** What Zed's and Roo's own schemas ask of an entry (facts/clients.md 1a). */
 const TAG = z.object({
@@ -41,7 +41,7 @@ export function listingChecks(world: World): void {
       const ids = data.map(({ id }) => id);
       expect(new Set(ids).size).toBe(ids.length);
       expect(ids.toSorted()).toEqual(
-        [RECITE, TALE.name, MIND.name, VECTORS.name, "spaced/tale:8b", "hf.co/u/r:Q4_K_M"].toSorted(),
+        [RECITE, EMBED, TALE.name, MIND.name, VECTORS.name, "spaced/tale:8b", "hf.co/u/r:Q4_K_M"].toSorted(),
       );
       for (const { id, object, created } of data) {
         expect([typeof id, object, Number.isInteger(created)]).toEqual(["string", "model", true]);

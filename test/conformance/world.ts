@@ -1,5 +1,7 @@
 /** What the SDKs meet: the compiled binary before a real coordinator over real rpc-servers, and before Ollama nodes. */
 
+import { join } from "node:path";
+import { writeEmbeddingModel } from "../../scripts/sample-embedding.ts";
 import { type Lab, openLab } from "../e2e/lab.ts";
 import type { Synaptic } from "../e2e/synaptic.ts";
 import { type FakeModel, type FakeOllamaNode, startOllamaNode } from "../fakes/ollama-node.ts";
@@ -7,6 +9,8 @@ import type { RealRpcServer } from "../fakes/real-rpc-server.ts";
 
 /** On the shards: it recites one text, whatever it is asked (scripts/recitation). */
 export const RECITE = "recite";
+/** An embedding model, on a coordinator of the head node alone. */
+export const EMBED = "embed";
 /** On nodes. */
 export const TALE: FakeModel = { name: "tale:8b", bytes: 4_700_000_000, capabilities: ["completion"] };
 export const MIND: FakeModel = {
@@ -70,7 +74,12 @@ export async function openWorld(): Promise<World> {
     nodes.push(node);
     return node;
   };
-  const [backends, model] = await Promise.all([lab.backends(2), lab.model({ layers: 8, type: "F16" })]);
+  const embedder = join(lab.folder, "embed.gguf");
+  const [backends, model] = await Promise.all([
+    lab.backends(2),
+    lab.model({ layers: 8, type: "F16" }),
+    writeEmbeddingModel(embedder),
+  ]);
   const serve: World["serve"] = async ({ nodes = [], backends = [], own = {}, env = {} }) => {
     const config = lab.config(
       backends.map(({ endpoint }) => endpoint),
@@ -94,7 +103,11 @@ export async function openWorld(): Promise<World> {
   const node = startNode([TALE, MIND, VECTORS, ...OTHERS]);
   const dead = startNode();
   await dead.stop();
-  const main = await serve({ nodes: [node, dead], backends, own: { parallel: 2 } });
+  const main = await serve({
+    nodes: [node, dead],
+    backends,
+    own: { parallel: 2, models: { files: { [RECITE]: model, [EMBED]: embedder } } },
+  });
   await main.load(RECITE);
   return {
     ...{ lab, main, node, model, serve, startNode },

@@ -136,7 +136,7 @@ export function startOllamaNode(models: readonly FakeModel[] = []): FakeOllamaNo
   }
 
   function embed(body: unknown, path: string): Response {
-    node.bodies.push(body);
+    shelf.errands.push([`POST ${path}`, body]);
     const parsed = embedSchema.safeParse(body);
     if (!parsed.success) return Response.json({ error: "invalid input type" }, { status: 400 });
     const { model: name, input, prompt = "", dimensions = 2, truncate = true, options } = parsed.data;

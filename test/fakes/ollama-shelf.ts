@@ -87,7 +87,7 @@ export interface Shelf {
   pullLines: readonly object[];
   /** It ends a pull without the last line. */
   pullBreaks: boolean;
-  /** What it was asked to do, with the parsed bodies. */
+  /** What it was asked beside answers, with the parsed bodies. */
   readonly errands: (readonly [route: string, body: unknown])[];
   find(name: string): FakeModel | undefined;
   /** Null for what is none of its business. */
