@@ -71,9 +71,14 @@ export function aiOpenAi({ url }: ClientOptions, model: string) {
   return createOpenAI({ baseURL: `${url}/v1`, apiKey: "none" })(model);
 }
 
-export function chatOpenAi({ url, maxRetries }: ClientOptions, model: string): ChatOpenAI {
+/** `more` are fields of the body that the SDK has no option for. */
+export function chatOpenAi(
+  { url, maxRetries, more = {} }: ClientOptions & { readonly more?: Record<string, unknown> },
+  model: string,
+): ChatOpenAI {
   return new ChatOpenAI({
     model,
+    modelKwargs: more,
     apiKey: "none",
     configuration: { baseURL: `${url}/v1` },
     ...(maxRetries !== undefined && { maxRetries }),

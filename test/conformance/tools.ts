@@ -105,8 +105,7 @@ export function toolChecks({ main, node }: World): void {
       expect(reasoning).toBe("The user asks.");
       expect(await result.text).toBe(TALE_TEXT);
       // Its own option is sent only to models whose names it knows.
-      const chain = chatOpenAi(main, MIND.name);
-      chain.modelKwargs = { reasoning_effort: "high" };
+      const chain = chatOpenAi({ ...main, more: { reasoning_effort: "high" } }, MIND.name);
       const answer = await chain.invoke("Please recite.");
       expect(answer.content).toBe(TALE_TEXT);
       expect(answer.additional_kwargs.reasoning_content).toBe("The user asks.");

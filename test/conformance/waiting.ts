@@ -62,11 +62,19 @@ export function startSlow(world: World): Slow {
   return { loads: startLoads(world), silence: startSilence(world), held: startHeld(world) };
 }
 
-/** A llama-server that takes its time to load a model, and says something all the while, as one does that reads a large file. */
+/** A llama-server that takes its time to load a model. First it says that it has its memory, as one does that goes on to
+ *  read a large file: without that line a backend would be thought to keep it waiting. */
 function slowEngine({ lab }: World): string {
+  const placed = "0.00.000.001 I load_tensors:   CPU_Mapped model buffer size =     0.00 MiB";
   return lab.write(
     "slow-llama-server",
-    `#!/bin/sh\ncase " $* " in *" --model "*) for second in $(seq ${LOAD_S}); do echo "$second of ${LOAD_S} s" >&2; sleep 1; done;; esac\nexec "${lab.llamaServer}" "$@"\n`,
+    `#!/bin/sh
+case " $* " in *" --model "*)
+  echo "${placed}" >&2
+  sleep ${LOAD_S};;
+esac
+exec "${lab.llamaServer}" "$@"
+`,
     0o755,
   );
 }
