@@ -24,6 +24,9 @@ const OTHERS = ["spaced/tale:8b", "hf.co/u/r:Q4_K_M"].map((name) => ({ ...TALE, 
 /** A model of each kind of upstream, for what must be alike on both. */
 export const KINDS = [RECITE, TALE.name] as const;
 
+/** Of RECITE, long enough to be broken off: it starts over and over. */
+export const ENDLESS = { max_tokens: 1500, ignore_eos: true };
+
 /** What TALE and its like say. */
 export const TALE_TEXT = "All is well ✓";
 
