@@ -1,7 +1,8 @@
-/** Makes a fresh clone ready with nothing but Node and npm: dependencies, and a Bun that runs. Plain Node, no dependencies. */
+/** Makes a fresh clone ready with nothing but Node and npm: dependencies, those of the folders named too, and a Bun that
+ *  runs. Plain Node, no dependencies. */
 import { spawnSync } from "node:child_process";
 import { existsSync, statSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname, join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -16,15 +17,15 @@ function fail(message, hint) {
 }
 
 /** npm writes its own lock file into node_modules last, so an install that was cut short counts as missing. */
-function isInstalled() {
-  const done = statSync(join(MODULES, ".package-lock.json"), { throwIfNoEntry: false });
-  return done !== undefined && done.mtimeMs >= statSync(join(ROOT, "package-lock.json")).mtimeMs;
+function isInstalled(folder) {
+  const done = statSync(join(folder, "node_modules", ".package-lock.json"), { throwIfNoEntry: false });
+  return done !== undefined && done.mtimeMs >= statSync(join(folder, "package-lock.json")).mtimeMs;
 }
 
-function installDependencies() {
-  console.error("setup: installing dependencies (npm ci)");
+function installDependencies(folder) {
+  console.error(`setup: installing dependencies (npm ci)${folder === ROOT ? "" : ` in ${relative(ROOT, folder)}`}`);
   const flags = ["ci", "--no-audit", "--no-fund", "--loglevel=error"];
-  const options = { cwd: ROOT, encoding: "utf8", timeout: INSTALL_DEADLINE_MS };
+  const options = { cwd: folder, encoding: "utf8", timeout: INSTALL_DEADLINE_MS };
   // Under `npm run` this is the npm that called us; on its own the shell finds one.
   const npm = process.env.npm_execpath;
   const byNode = npm !== undefined && /\.c?js$/.test(npm);
@@ -33,7 +34,7 @@ function installDependencies() {
   const why = result.error?.message ?? `${result.stdout}${result.stderr}`.trim();
   fail(
     `Cannot install dependencies: ${why}`,
-    "check that this machine reaches its npm registry, and run `npm ci` by hand",
+    `check that this machine reaches its npm registry, and run \`npm ci\` by hand in ${folder}`,
   );
 }
 
@@ -44,7 +45,9 @@ function bunRuns() {
 
 const [major = 0] = process.versions.node.split(".").map(Number);
 if (major < 20) fail(`Cannot use Node ${process.versions.node}`, "install Node 20 or newer");
-if (!isInstalled()) installDependencies();
+for (const folder of [ROOT, ...process.argv.slice(2).map((name) => join(ROOT, name))]) {
+  if (!isInstalled(folder)) installDependencies(folder);
+}
 // npm 11 may refuse install scripts; Bun's own is what puts the program in its place.
 if (!bunRuns()) {
   const install = join(MODULES, "bun", "install.js");

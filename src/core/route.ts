@@ -35,7 +35,13 @@ export interface Alternative {
 }
 
 export type RouteDecision =
-  | { readonly kind: "pool"; readonly urls: readonly string[]; readonly reason: string }
+  | {
+      readonly kind: "pool";
+      readonly urls: readonly string[];
+      /** Nodes that could run it too, the better ones first: for when all of `urls` have failed. */
+      readonly reserve: readonly string[];
+      readonly reason: string;
+    }
   | { readonly kind: "shard"; readonly reason: string }
   | { readonly kind: "refused"; readonly error: SynapticError; readonly reason: string };
 
@@ -60,6 +66,7 @@ function decide(input: RouteInput): RouteDecision {
   const toPool = (chosen: readonly PoolOption[], because: string): RouteDecision => ({
     kind: "pool",
     urls: chosen.map(({ url }) => url),
+    reserve: ranked(nodes.filter((node) => node.fit !== "no" && !chosen.includes(node))).map(({ url }) => url),
     reason: because,
   });
   if (wish === "shard" && shard && shard.tag !== "refused") return toShards(shard, "the config sends it to the shards");

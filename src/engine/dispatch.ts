@@ -17,7 +17,7 @@ export interface DispatchParts {
   readonly catalog: Pick<Catalog, "find">;
   readonly fleet: Pick<Fleet, "planAsSeen" | "reason" | "snapshot">;
   readonly models: Pick<ModelPort, "read">;
-  readonly pool: Pick<Pool, "options" | "places" | "sizeOf" | "without">;
+  readonly pool: Pick<Pool, "lost" | "options" | "places" | "sizeOf" | "without">;
   readonly backends: () => readonly BackendSnapshot[];
 }
 
@@ -81,6 +81,10 @@ export class Dispatch {
     } catch (error) {
       const isKnown = error instanceof SynapticError && /^model_/.test(error.code);
       if (nodes.length > 0 && isKnown) return null;
+      if (error instanceof SynapticError && error.code === "model_not_found" && this.#parts.config.pool) {
+        const lost = this.#parts.pool.lost(model);
+        if (lost.length > 0) throw unreachable(model, lost);
+      }
       throw error;
     }
   }
@@ -116,4 +120,12 @@ export class Dispatch {
       return { tag: "refused", error };
     }
   }
+}
+
+/** It is there, and may be again in a moment: not the same as a model that nobody knows. */
+function unreachable(model: string, urls: readonly string[]): SynapticError {
+  return new SynapticError("no_backends", `Cannot run ${model} now: no answer from ${urls.join(", ")}, which had it`, {
+    hint: "see `synaptic status`",
+    retryAfterMs: 5_000,
+  });
 }

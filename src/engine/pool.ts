@@ -87,6 +87,15 @@ export class Pool {
     return models.find(({ name }) => key !== null && ollamaKey(name) === key)?.bytes ?? null;
   }
 
+  /** The nodes that had it when they last answered, and do not answer now. */
+  lost(model: string): readonly string[] {
+    const key = ollamaKey(model);
+    return this.#ports.nodes.snapshot().flatMap(({ url, state, models }) => {
+      const hadIt = key !== null && models.some(({ name }) => ollamaKey(name) === key);
+      return state !== "up" && hadIt ? [url] : [];
+    });
+  }
+
   /** The nodes that cannot answer a request for it, each with why not. */
   without(model: string): readonly { readonly url: string; readonly why: string }[] {
     const key = ollamaKey(model);

@@ -70,6 +70,9 @@ async function unloadEverywhere(
 ): Promise<void> {
   if (id !== null) fleet.keep(id, 0);
   const key = ollamaKey(model);
+  // One may have loaded it since it was last looked at.
+  const having = nodes.snapshot().filter(({ models }) => models.some(({ name }) => ollamaKey(name) === key));
+  await nodes.refresh(having.flatMap(({ url, state }) => (state === "up" && key !== null ? [url] : [])));
   const held = nodes.snapshot().flatMap(({ url, state, loaded }) => {
     const there = state === "up" && key !== null ? loaded.find(({ name }) => ollamaKey(name) === key) : undefined;
     return there ? [nodes.unload(url, there.name, signal)] : [];

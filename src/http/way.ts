@@ -110,7 +110,17 @@ const DEFAULT_CONTEXT = 8_192;
 
 function poolWay({ pool, nodes }: RuntimeView, wish: PoolWish): Way {
   const { model, exchange, decision, conversation } = wish;
-  const left = new Set(decision.urls);
+  const stages = [decision.urls, decision.reserve].map((urls) => new Set(urls));
+  const next = (): NodeGrant | null => {
+    for (const left of stages) {
+      const grant = pool.take({ model, urls: [...left], conversation });
+      if (!grant) continue;
+      left.delete(grant.url);
+      return grant;
+    }
+    return null;
+  };
+  let asked = false;
   let why = decision.reason;
   return {
     route: "pool",
@@ -118,12 +128,12 @@ function poolWay({ pool, nodes }: RuntimeView, wish: PoolWish): Way {
     reason: () => why,
     load: () => null,
     async take() {
-      const grant = pool.take({ model, urls: [...left], conversation });
+      const grant = next();
       if (!grant) {
-        if (left.size < decision.urls.length) return null;
+        if (asked) return null;
         throw allFailing(model);
       }
-      left.delete(grant.url);
+      asked = true;
       const loaded = nodes.snapshot().find(({ url }) => url === grant.url)?.loaded;
       const there = loaded?.find(({ name }) => name === grant.model)?.contextSize;
       const contextSize = wish.contextSize ?? there ?? exchange.contextSize ?? DEFAULT_CONTEXT;

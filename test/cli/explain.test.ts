@@ -7,7 +7,7 @@ import { explanationOf } from "../../src/core/explanation.ts";
 test("names the place, the reason, and every other place with why not", () => {
   const text = renderExplanation(
     explanationOf("m", {
-      decision: { kind: "pool", urls: ["http://a"], reason: "fits one node: a has room" },
+      decision: { kind: "pool", urls: ["http://a"], reserve: [], reason: "fits one node: a has room" },
       alternatives: [
         { target: "http://a", chosen: true, why: "has room" },
         { target: "shards", chosen: false, why: "no file of it is on the head node" },

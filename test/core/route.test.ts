@@ -21,8 +21,18 @@ describe("routeRequest()", () => {
     expect(route({ nodes, shard: READY })).toEqual({
       kind: "pool",
       urls: ["http://b:1", "http://c:1"],
+      reserve: ["http://a:1"],
       reason: "fits one node: b:1 is fast",
     });
+  });
+
+  test("keeps the other nodes that could run it in reserve, the better ones first", () => {
+    const nodes = [node("slow", "http://a:1"), node("no", "http://b:1"), node("unknown", "http://c:1")];
+    expect(route({ nodes: [...nodes, node("fast", "http://d:1")] })).toMatchObject({
+      urls: ["http://d:1"],
+      reserve: ["http://c:1", "http://a:1"],
+    });
+    expect(route({ nodes })).toMatchObject({ urls: ["http://c:1"], reserve: ["http://a:1"] });
   });
 
   test("shards what no node holds in fast memory, since RAM counts only where nothing faster can take it", () => {

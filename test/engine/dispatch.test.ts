@@ -21,7 +21,7 @@ function dispatchWith(parts: Partial<DispatchParts> = {}): Dispatch {
       planAsSeen: () => Promise.reject(new Error("no plan is needed")),
     },
     models: { read: (path) => Promise.resolve({ path, facts: EMBEDDER }) },
-    pool: { options: () => [], places: () => [], sizeOf: () => null, without: () => [] },
+    pool: { lost: () => [], options: () => [], places: () => [], sizeOf: () => null, without: () => [] },
     backends: () => [],
     ...parts,
   });
@@ -30,7 +30,7 @@ function dispatchWith(parts: Partial<DispatchParts> = {}): Dispatch {
 describe("how a model makes vectors", () => {
   test("is what its header says, also where a node gets the request", async () => {
     expect(await dispatchWith().route("m", SIGNAL)).toMatchObject({ decision: { kind: "shard" }, pooling: "rank" });
-    const pool = { options: () => [NODE], places: () => [], sizeOf: () => null, without: () => [] };
+    const pool = { lost: () => [], options: () => [NODE], places: () => [], sizeOf: () => null, without: () => [] };
     const routed = await dispatchWith({ pool }).route("m", SIGNAL);
     expect(routed).toMatchObject({ decision: { kind: "pool" }, pooling: "rank" });
   });

@@ -127,7 +127,7 @@ test("a ranking goes to the head node where a node has the model too, since none
   stage.runtime.pooling = "rank";
   const { route } = stage.runtime.dispatch;
   stage.runtime.dispatch.route = async (model, signal) => {
-    const decision = { kind: "pool", urls: ["http://10.0.0.9:11434"], reason: "" } as const;
+    const decision = { kind: "pool", urls: ["http://10.0.0.9:11434"], reserve: [], reason: "" } as const;
     return { ...(await route(model, signal)), decision };
   };
   const response = await stage.fetch("/v1/rerank", post('{"model":"m","query":"a","documents":["b"]}'));

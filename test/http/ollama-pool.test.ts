@@ -96,6 +96,14 @@ describe("answers", () => {
     expect(await unload.json()).toMatchObject({ model: "m", response: "", done_reason: "unload" });
     expect(nodes.map((node) => node.loaded())).toEqual([[], []]);
   });
+
+  test("that unloads reaches a node that has loaded the model since it was last looked at", async () => {
+    const { nodes, url } = await setPool(1, { own: { probe: { intervalMs: 60_000 } } });
+    await fetch(`${url}/api/generate`, post('{"model":"m"}'));
+    expect(first(nodes).loaded()).toEqual(["m:latest"]);
+    await fetch(`${url}/api/generate`, post('{"model":"m","keep_alive":0}'));
+    expect(first(nodes).loaded()).toEqual([]);
+  });
 });
 
 describe("lists", () => {

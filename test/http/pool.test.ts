@@ -1,6 +1,7 @@
 /** OpenAI's clients in front of Ollama nodes: translated, and another node tried before the first byte. */
 import { afterEach, describe, expect, test } from "bun:test";
-import { clearPools, first, setPool } from "./pool-stage.ts";
+import { APIError } from "openai";
+import { clearPools, first, MODEL, setPool } from "./pool-stage.ts";
 
 afterEach(clearPools);
 
@@ -38,7 +39,10 @@ describe("chat completions on a node", () => {
   });
 
   test("on a node that is full: another one answers, and the full one is asked again next time", async () => {
-    const { nodes, client } = await setPool(2);
+    const { nodes, client, runtime } = await setPool(2);
+    // Else the other one would be preferred from its first answer on, since it has the model loaded.
+    for (const node of nodes) node.load("m:latest", { vramBytes: MODEL.bytes });
+    await runtime.nodes.refresh();
     const busy = { error: "server busy, please try again. maximum pending requests exceeded" };
     let asked = 0;
     first(nodes).fault = (path) => {
@@ -49,7 +53,8 @@ describe("chat completions on a node", () => {
     for (const content of ["a", "b", "c"]) {
       await client.chat.completions.create({ ...ASK, messages: [{ role: "user", content }] });
     }
-    expect(asked).toBe(3);
+    // Equal nodes go by their address: the other one may have been asked first, once.
+    expect(asked).toBeGreaterThanOrEqual(2);
   });
 
   test("on a node that breaks off in the middle: the text so far, then an error that every SDK raises", async () => {
@@ -101,5 +106,45 @@ describe("chat completions on a node", () => {
       (thrown: unknown) => thrown,
     );
     expect(failed).toMatchObject({ status: 502, code: "upstream_error" });
+  });
+
+  test("on a node that has it loaded and refuses: one that would have to load it answers", async () => {
+    const { nodes, client, runtime } = await setPool(2);
+    const node = first(nodes);
+    node.load("m:latest", { vramBytes: MODEL.bytes });
+    await runtime.nodes.refresh();
+    node.fault = (path) => (path === "/api/chat" ? Response.json({ error: "boom" }, { status: 500 }) : null);
+    const answer = await client.chat.completions.create(ASK);
+    expect(answer.choices[0]?.message.content).toBe("All is well ✓");
+    expect(node.asked).toContain("/api/chat");
+  });
+
+  test("while the nodes that have the model do not answer: 503 that says which, and to come back", async () => {
+    const { nodes, client, runtime } = await setPool(1);
+    await first(nodes).stop();
+    for (let round = 0; round < 4; round++) await runtime.nodes.refresh();
+    const error = await client.chat.completions.create(ASK).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ status: 503, code: "no_backends" });
+    expect(String(error)).toContain(first(nodes).url);
+    expect(error instanceof APIError && error.headers?.get("retry-after")).toBe("5");
+    const unknown = await client.chat.completions.create({ ...ASK, model: "x" }).catch((thrown: unknown) => thrown);
+    expect(unknown).toMatchObject({ status: 404 });
+  });
+});
+
+describe("the list of models", () => {
+  test("has each model of a node once, under the name that the node shows, and finds it under any", async () => {
+    const { client } = await setPool(2, { models: [MODEL, { name: "Far:8b", bytes: 5 }] });
+    const { data } = await client.models.list();
+    expect(data.map(({ id }) => id).toSorted()).toEqual(["Far:8b", "m:latest"]);
+    expect(await client.models.retrieve("far:8B")).toMatchObject({ id: "Far:8b", object: "model" });
+    expect(await client.models.retrieve("m")).toMatchObject({ id: "m:latest" });
+  });
+
+  test("leaves out what only nodes have that do not answer", async () => {
+    const { nodes, client, runtime } = await setPool(1);
+    await first(nodes).stop();
+    for (let round = 0; round < 4; round++) await runtime.nodes.refresh();
+    expect((await client.models.list()).data).toEqual([]);
   });
 });
