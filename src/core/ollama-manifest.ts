@@ -131,7 +131,6 @@ export function partsOf({ layers }: OllamaManifest, config: OllamaConfig | null,
   const notes = [
     ...(moreProjectors.length > 0 ? [`only the first of its ${moreProjectors.length + 1} projectors is used`] : []),
     ...(all("draft").length > 0 ? ["its draft model is not used"] : []),
-    ...(all("system").length > 0 ? ["its system text is not sent: say it in the request"] : []),
     ...(all("messages").length > 0 ? ["its example messages are not sent: say them in the request"] : []),
     ...(hasTemplate ? ["prompts follow the chat template of its GGUF file, not Ollama's own template"] : []),
   ];

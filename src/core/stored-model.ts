@@ -1,5 +1,6 @@
 /** A model as an Ollama store has it on disk, and what of a store could not be read. Types only. */
 import type { Defect } from "./loadable.ts";
+import type { ModelDefaults } from "./model-defaults.ts";
 import type { SideFile } from "./plan-types.ts";
 
 export interface StoredModel {
@@ -19,6 +20,8 @@ export interface StoredModel {
   readonly contextSize: number | null;
   /** Its sampling defaults, as arguments of llama-server. */
   readonly args: readonly string[];
+  /** What it says where a request does not. */
+  readonly defaults: ModelDefaults;
   /** What it has and llama-server is not given, in sentences. */
   readonly notes: readonly string[];
   /** Why it cannot be used; null when it can. */

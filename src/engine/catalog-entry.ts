@@ -3,6 +3,7 @@ import { settingsFor } from "../core/config-models.ts";
 import { formatPath } from "../core/config-problems.ts";
 import type { Config } from "../core/config-types.ts";
 import type { Defect } from "../core/loadable.ts";
+import { type ModelDefaults, NO_DEFAULTS } from "../core/model-defaults.ts";
 import { nearest } from "../core/nearest.ts";
 import { ollamaKey } from "../core/ollama.ts";
 import type { SideFile } from "../core/plan-types.ts";
@@ -33,6 +34,8 @@ export interface CatalogEntry extends ModelFile {
   readonly args: readonly string[];
   readonly projector: SideFile | null;
   readonly adapters: readonly SideFile[];
+  /** What it says where a request does not. */
+  readonly defaults: ModelDefaults;
   /** What it has and llama-server is not given, in sentences. */
   readonly notes: readonly string[];
   /** Why it cannot be loaded, where that is known already. */
@@ -49,18 +52,19 @@ export function fileEntry({ id, path }: ModelFile, { origin, config }: EntrySour
   const { aliases, sampling } = settingsFor(config, id);
   return {
     ...{ id, path, origin, aliases, settingsId: id, ollamaKey: null, digest: null, bytes: null, contextSize: null },
-    ...{ args: samplingArgs(sampling), projector: null, adapters: [], notes: [], defect: null },
+    ...{ args: samplingArgs(sampling), projector: null, adapters: [], defaults: NO_DEFAULTS, notes: [] },
+    defect: null,
   };
 }
 
 /** A model of an Ollama store. */
 export function storedEntry({ id, path, store, ...model }: StoredModel, config: Config): CatalogEntry {
   const settingsId = settingsIdOf(id, config);
-  const { digest, bytes, contextSize, projector, adapters, notes, defect } = model;
+  const { digest, bytes, contextSize, projector, adapters, defaults, notes, defect } = model;
   const { aliases, sampling } = settingsFor(config, settingsId);
   return {
     ...{ id, path, settingsId, aliases, ollamaKey: ollamaKey(id), origin: { kind: "ollama", where: store } },
-    ...{ digest, bytes, contextSize, projector, adapters, notes, defect },
+    ...{ digest, bytes, contextSize, projector, adapters, defaults, notes, defect },
     args: overlayArgs(model.args, samplingArgs(sampling)),
   };
 }

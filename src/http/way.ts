@@ -1,6 +1,7 @@
 /** The two ways to an answer: a slot of the model's coordinator, or a node of the pool; a place is got on either alike. */
 import { refuseTask } from "../core/embedding.ts";
 import { SynapticError, wrapError } from "../core/errors.ts";
+import { type ModelDefaults, withDefaults } from "../core/model-defaults.ts";
 import type { RouteDecision } from "../core/route.ts";
 import type { LoadView } from "../core/snapshot.ts";
 import type { Ask } from "../engine/admission.ts";
@@ -63,11 +64,19 @@ export function wayOf(view: RuntimeView, { decision, entry, pooling, contextSize
   throw new Error(`${wish.model} was sent to the shards, and no file of it is known`);
 }
 
+/** What the model says by itself goes into the places that a request leaves open. */
+function filled(asked: Asked, defaults: ModelDefaults): Asked {
+  if (!asked.resumable) return asked;
+  const { dialect, fields } = asked.resumable;
+  const full = withDefaults(dialect, fields, defaults);
+  return full === fields ? asked : { ...asked, body: JSON.stringify(full), resumable: { dialect, fields: full } };
+}
+
 /** Another start may help once; and once more after each that began to answer. */
 const COORDINATORS = 2;
 
 function shardWay({ fleet }: RuntimeView, entry: CatalogEntry, exchange: Exchange): Way {
-  const asked = exchange.toCoordinator();
+  const asked = filled(exchange.toCoordinator(), entry.defaults);
   let taken = 0;
   return {
     route: "shard",

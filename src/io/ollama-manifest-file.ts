@@ -32,6 +32,8 @@ export interface ReadManifest {
   /** Null when it cannot be read: a damaged one keeps no GGUF file from being loaded. */
   readonly config: OllamaConfig | null;
   readonly params: OllamaParams;
+  /** The text that it begins each conversation with. */
+  readonly system: string | null;
 }
 
 /** What can be wrong with a model, thrown to end its reading early. */
@@ -57,17 +59,20 @@ export class ManifestReader {
     const result = parseManifest(bytes.toString("utf8"));
     if (!result.ok) throw new Damage(result.reason, pullAgain(id));
     const { manifest } = result;
-    const params = manifest.layers.find(({ kind }) => kind === "params") ?? null;
-    const texts = await Promise.all([manifest.config, params].map((layer) => layer && readSmallBlob(store, layer)));
-    const [configText = null, paramsText = null] = texts;
+    const layerOf = (wanted: string) => manifest.layers.find(({ kind }) => kind === wanted) ?? null;
+    const [params, system] = [layerOf("params"), layerOf("system")];
+    const small = [manifest.config, params, system];
+    const texts = await Promise.all(small.map((layer) => layer && readSmallBlob(store, layer)));
+    const [configText = null, paramsText = null, systemText = null] = texts;
     const read = {
       digest: new Bun.CryptoHasher("sha256").update(bytes).digest("hex"),
       manifest,
       config: configText === null ? null : parseConfig(configText),
       params: paramsOf(params, paramsText),
+      system: systemText || null,
     };
     // What is missing may come back without a change of the manifest.
-    const isWhole = (manifest.config === null || configText !== null) && (params === null || paramsText !== null);
+    const isWhole = small.every((layer, index) => layer === null || texts[index] !== null);
     if (this.#known.size >= MAX_REMEMBERED) this.#known.clear();
     if (isWhole) this.#known.set(key, read);
     return read;

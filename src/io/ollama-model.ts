@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { SynapticError } from "../core/errors.ts";
 import type { Defect } from "../core/loadable.ts";
 import type { ModelFacts } from "../core/model.ts";
+import { NO_DEFAULTS } from "../core/model-defaults.ts";
 import { blobNames, type OllamaLayer, partsOf, pullAgain } from "../core/ollama-manifest.ts";
 import type { SideFile } from "../core/plan-types.ts";
 import type { StoredModel } from "../core/stored-model.ts";
@@ -24,7 +25,7 @@ export interface Inspector {
 export async function readStoredModel(file: ManifestFile, inspector: Inspector): Promise<StoredModel> {
   const { id, store } = file;
   const known: Known = { digest: null, bytes: 0, path: "" };
-  const blank = { projector: null, adapters: [], contextSize: null, args: [], notes: [] };
+  const blank = { projector: null, adapters: [], contextSize: null, args: [], defaults: NO_DEFAULTS, notes: [] };
   try {
     return { id, store, ...(await readParts(file, known, inspector)), ...known, defect: null };
   } catch (error) {
@@ -48,11 +49,11 @@ async function defectOf(error: unknown, { path }: ManifestFile): Promise<Defect>
   };
 }
 
-type Usable = Pick<StoredModel, "projector" | "adapters" | "contextSize" | "args" | "notes">;
+type Usable = Pick<StoredModel, "projector" | "adapters" | "contextSize" | "args" | "defaults" | "notes">;
 
 async function readParts(file: ManifestFile, known: Known, inspector: Inspector): Promise<Usable> {
   const { id, store } = file;
-  const { digest, manifest, config, params } = await inspector.manifest(file);
+  const { digest, manifest, config, params, system } = await inspector.manifest(file);
   known.digest = digest;
   known.bytes = [manifest.config, ...manifest.layers].reduce((sum, layer) => sum + (layer?.bytes ?? 0), 0);
   const result = partsOf(manifest, config, id);
@@ -72,6 +73,7 @@ async function readParts(file: ManifestFile, known: Known, inspector: Inspector)
     adapters,
     contextSize: params.contextSize,
     args: params.args,
+    defaults: { system, stop: params.stop },
     notes: [
       ...parts.notes,
       ...(isBare ? [BARE] : []),

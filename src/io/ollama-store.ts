@@ -3,6 +3,7 @@ import type { Dirent } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { type Defect, projectorDefect } from "../core/loadable.ts";
+import { NO_DEFAULTS } from "../core/model-defaults.ts";
 import { toModelId } from "../core/model-id.ts";
 import { ollamaName, showOllamaName } from "../core/ollama.ts";
 import type { StoredModel, StoreListing } from "../core/stored-model.ts";
@@ -144,7 +145,7 @@ function manifestAt(path: string, parts: readonly string[]): FoundManifest {
 function misnamed(id: string, { store, path }: { readonly store: string; readonly path: string }): StoredModel {
   return {
     ...{ id, store, digest: null, path: "", bytes: 0, projector: null, adapters: [], contextSize: null },
-    ...{ args: [], notes: [] },
+    ...{ args: [], defaults: NO_DEFAULTS, notes: [] },
     defect: { reason: `its path is no name of a model: ${path}`, hint: "remove that file, or rename it" },
   };
 }

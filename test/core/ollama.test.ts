@@ -132,7 +132,7 @@ describe("partsOf()", () => {
       },
     });
     const notes = result.ok ? result.parts.notes.join("; ") : "";
-    for (const word of ["draft", "system", "template"]) expect(notes).toContain(word);
+    for (const word of ["draft", "template"]) expect(notes).toContain(word);
     expect(notes).not.toContain("messages");
   });
 
@@ -172,17 +172,18 @@ describe("parseParams()", () => {
         "--seed",
         "-1",
       ],
+      stop: [],
       notes: [],
     });
   });
 
   test("notes what it has no flag for, and what is no number", () => {
-    const params = { stop: ["<|end|>"], num_gpu: 99, temperature: "hot", num_ctx: 0, top_k: 1.5 };
-    const { contextSize, args, notes } = parseParams(JSON.stringify(params));
-    expect([contextSize, args]).toEqual([null, []]);
+    const params = { stop: ["<|end|>", 7], num_gpu: 99, temperature: "hot", num_ctx: 0, top_k: 1.5 };
+    const { contextSize, args, stop, notes } = parseParams(JSON.stringify(params));
+    expect([contextSize, args, stop]).toEqual([null, [], []]);
     expect(notes).toEqual([
-      "not a usable number in its params: temperature, top_k, num_ctx",
-      "in its params, without a flag of llama-server: stop, num_gpu",
+      "not usable in its params: temperature, top_k, num_ctx, stop",
+      "in its params, without a flag of llama-server: num_gpu",
     ]);
   });
 

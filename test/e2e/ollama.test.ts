@@ -29,6 +29,9 @@ beforeAll(async () => {
   const params = { kind: "params", content: JSON.stringify({ num_ctx: 1024, temperature: 0, stop: ["<none>"] }) };
   await store.put(`${LIBRARY}/Reciter/latest`, [recites, params]);
   await store.put("hf.co/Some-Org/Reciter-GGUF/Q8_0", [recites, { kind: "adapter", content: bytesOf(emptyLora()) }]);
+  const polite = { kind: "system", content: "Every layer of this model is kind." };
+  const worded = { kind: "params", content: JSON.stringify({ num_ctx: 1024, temperature: 0, stop: [" endpoint"] }) };
+  await store.put(`${LIBRARY}/polite/latest`, [recites, worded, polite]);
   const { blobs } = await store.put(`${LIBRARY}/cut/latest`, [weights("cut")]);
   truncateSync(blobs[0] ?? "", 64);
   config = lab.config(backends.map(({ endpoint }) => endpoint));
@@ -123,4 +126,21 @@ test("`models --json` tells a loaded model by its place; models come and go whil
   expect(await recite("new")).toBe(RECITATION);
   unlinkSync(manifest);
   expect((await listed()).map(({ id }) => id)).not.toContain("new:latest");
+});
+
+test("a model's own system text and stop words stand where a request has none, in every dialect", async () => {
+  const messages = [{ role: "user", content: "Please recite." }];
+  const ask = async (model: string, more: object = {}) => {
+    const response = await synaptic.post("/v1/chat/completions", { model, messages, max_tokens: 200, ...more });
+    // A whole answer of ours: what it holds is what the test is about.
+    return (await response.json()) as { readonly usage: { readonly prompt_tokens: number } };
+  };
+  const [before] = RECITATION.split(" endpoint");
+  const own = await ask("polite");
+  expect(own).toMatchObject({ choices: [{ finish_reason: "stop", message: { content: before } }] });
+  const said = await ask("polite", { stop: ["never"], messages: [{ role: "system", content: "x" }, ...messages] });
+  expect(said).toMatchObject({ choices: [{ message: { content: RECITATION } }] });
+  expect(own.usage.prompt_tokens).toBeGreaterThan(said.usage.prompt_tokens);
+  const theirs = await synaptic.post("/api/chat", { model: "polite", messages, stream: false });
+  expect(await theirs.json()).toMatchObject({ message: { content: before }, done_reason: "stop" });
 });

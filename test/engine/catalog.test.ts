@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { SynapticError } from "../../src/core/errors.ts";
 import type { Defect } from "../../src/core/loadable.ts";
+import { NO_DEFAULTS } from "../../src/core/model-defaults.ts";
 import type { NodeModel } from "../../src/core/ollama-api.ts";
 import type { NodeSnapshot } from "../../src/core/snapshot.ts";
 import type { StoredModel, StoreListing } from "../../src/core/stored-model.ts";
@@ -138,7 +139,7 @@ test("a preload whose file name is taken by another file goes by its whole path"
 describe("models of Ollama's stores", () => {
   const stored = (id: string, more: Partial<StoredModel> = {}): StoredModel => ({
     ...{ id, store: "/o", digest: "d".repeat(64), path: `/o/blobs/${id}`, bytes: 5, projector: null, adapters: [] },
-    ...{ contextSize: null, args: [], notes: [], defect: null },
+    ...{ contextSize: null, args: [], defaults: NO_DEFAULTS, notes: [], defect: null },
     ...more,
   });
   const inStore = (...models: StoredModel[]) => ({ store: { models, problems: [] } });
@@ -264,7 +265,7 @@ describe("models that only Ollama nodes have", () => {
     models: [
       {
         ...{ id: "here:latest", store: "/o", digest: null, path: "/o/here", bytes: 5, projector: null, adapters: [] },
-        ...{ contextSize: null, args: [], notes: [], defect: null },
+        ...{ contextSize: null, args: [], defaults: NO_DEFAULTS, notes: [], defect: null },
       },
     ],
     problems: [],
@@ -314,7 +315,7 @@ describe("models that only Ollama nodes have", () => {
 test("sampling defaults of the settings come before those of Ollama's params", async () => {
   const stored: StoredModel = {
     ...{ id: "m:latest", store: "/o", digest: null, path: "/o/m", bytes: 5, projector: null, adapters: [] },
-    ...{ contextSize: null, args: ["--temp", "0.7", "--top-k", "3"], notes: [], defect: null },
+    ...{ contextSize: null, args: ["--temp", "0.7", "--top-k", "3"], defaults: NO_DEFAULTS, notes: [], defect: null },
   };
   const settings = { m: { sampling: { temperature: 0, seed: 1 } }, f: { sampling: { min_p: 0.5 } } };
   const { catalog } = setUp({ settings, files: { f: "/f" } }, {}, { store: { models: [stored], problems: [] } });

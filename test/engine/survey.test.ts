@@ -1,6 +1,7 @@
 /** The listing of all models: damaged ones with their reasons, the others with where they would run. */
 import { describe, expect, test } from "bun:test";
 import { SynapticError } from "../../src/core/errors.ts";
+import { NO_DEFAULTS } from "../../src/core/model-defaults.ts";
 import type { StoredModel } from "../../src/core/stored-model.ts";
 import { GIB } from "../../src/core/units.ts";
 import { Runtime } from "../../src/engine/runtime.ts";
@@ -11,7 +12,7 @@ import { configOf, NEVER, portsOf } from "./fleet-support.ts";
 
 const stored = (id: string, more: Partial<StoredModel> = {}): StoredModel => ({
   ...{ id, store: "/o", digest: "d".repeat(64), path: `/o/${id}.gguf`, bytes: 5, projector: null, adapters: [] },
-  ...{ contextSize: null, args: [], notes: [], defect: null },
+  ...{ contextSize: null, args: [], defaults: NO_DEFAULTS, notes: [], defect: null },
   ...more,
 });
 const BROKEN = stored("broken:latest", { defect: { reason: "cut", hint: "pull it again" } });

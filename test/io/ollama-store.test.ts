@@ -101,11 +101,11 @@ describe("shapes", () => {
     ];
     const { blobs } = await store.put(`${LIBRARY}/m/latest`, layers);
     const size = (index: number) => Bun.file(blobs[index] ?? "").size;
-    const { projector: eyes, adapters, contextSize, args, notes } = await only();
+    const { projector: eyes, adapters, contextSize, args, defaults, notes } = await only();
     expect(eyes).toEqual({ path: blobs[1] ?? "", bytes: size(1) });
     expect(adapters).toEqual([{ path: blobs[2] ?? "", bytes: size(2) }]);
     expect([contextSize, args]).toEqual([2048, ["--top-k", "7"]]);
-    expect(notes.join("; ")).toMatch(/system text.*without a flag of llama-server: stop/);
+    expect([defaults, notes]).toEqual([{ system: "s", stop: ["x"] }, []]);
   });
 
   test("a projector of the first generation is left out, and the model serves without images", async () => {
