@@ -86,7 +86,7 @@ test("an adapter is loaded with the model, over RPC too", async () => {
 
 test("/v1/models lists each usable model once", async () => {
   const { data } = (await (await synaptic.get("/v1/models")).json()) as { data: { id: string }[] };
-  expect(data.map(({ id }) => id)).toEqual(["Reciter:latest", "hf.co/Some-Org/Reciter-GGUF:Q8_0"]);
+  expect(data.map(({ id }) => id)).toEqual(["Reciter:latest", "hf.co/Some-Org/Reciter-GGUF:Q8_0", "polite:latest"]);
 });
 
 describe("a damaged model", () => {
