@@ -6,9 +6,10 @@ import type { Outcome } from "../engine/pool.ts";
 import { readBytes } from "./bytes.ts";
 import { Call, clientGone, type Forwarding } from "./call.ts";
 import type { Translation } from "./exchange.ts";
+import type { Opened } from "./incoming.ts";
 import { relay } from "./relay.ts";
 import type { RuntimeView } from "./runtime-view.ts";
-import { judge, type Opened, openUpstream } from "./upstream.ts";
+import { judge, openUpstream } from "./upstream.ts";
 
 /** A stream that is not open by then gets 200 and comments: an error up to here still has its own HTTP status. */
 const GRACE_MS = 10_000;
@@ -45,7 +46,7 @@ async function answerWhole(view: RuntimeView, call: Call): Promise<Response> {
     } catch (thrown) {
       const verdict = await judge(call, place, thrown);
       outcome = verdict.outcome;
-      if (!verdict.elsewhere || way.route === "pool" || !resumes || losses === RERUNS) throw verdict.error;
+      if (!verdict.elsewhere || !resumes || losses === RERUNS) throw verdict.error;
       call.unwatch();
       failed = verdict.error;
       view.metrics.resume(way.model, "rerun");

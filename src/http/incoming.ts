@@ -1,5 +1,4 @@
 /** An answer as it comes from whoever gives it, and where it goes. */
-import type { Opened } from "./upstream.ts";
 import type { Place } from "./way.ts";
 
 /** To the client. */
@@ -10,14 +9,26 @@ export interface ChunkReader {
   cancel(): Promise<void>;
 }
 
+export interface Opened {
+  readonly place: Place;
+  /** Its status is a good one. */
+  readonly response: Response;
+  /** Of a stream, its first bytes included, which are there already. */
+  readonly reader?: ChunkReader;
+}
+
 /** Who answers now, and what is still to come of the answer. */
 export interface Answer {
   readonly place: Place;
   readonly reader: ChunkReader;
 }
 
-export function answerOf({ place, response }: Opened): Answer {
-  return { place, reader: response.body?.getReader() ?? textReader("") };
+export function answerOf({ place, response, reader }: Opened): Answer {
+  return { place, reader: reader ?? readerOf(response) };
+}
+
+export function readerOf(response: Response): ChunkReader {
+  return response.body?.getReader() ?? textReader("");
 }
 
 const ENCODER = new TextEncoder();

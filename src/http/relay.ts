@@ -9,10 +9,9 @@ import type { Outcome } from "../engine/pool.ts";
 import type { Clock } from "../engine/ports.ts";
 import type { Call } from "./call.ts";
 import { every } from "./every.ts";
-import { type Answer, answerOf, type ChunkReader, type Sink } from "./incoming.ts";
+import { type Answer, answerOf, type ChunkReader, type Opened, type Sink } from "./incoming.ts";
 import { Resuming } from "./resume.ts";
 import type { RuntimeView } from "./runtime-view.ts";
-import type { Opened } from "./upstream.ts";
 
 /** Between signs of life while a model loads or its slots are taken; clients and proxies give up after 30 s of silence at the earliest. */
 const COMMENT_MS = 5_000;

@@ -14,11 +14,11 @@ import { cannotGoOn } from "../core/wait-words.ts";
 import type { ResumeOutcome } from "../engine/metrics.ts";
 import type { Call } from "./call.ts";
 import type { Asked } from "./exchange.ts";
-import { type Answer, answerOf, type ChunkReader, type Sink, textReader } from "./incoming.ts";
+import { type Answer, answerOf, type ChunkReader, type Opened, type Sink, textReader } from "./incoming.ts";
 import { Prefill } from "./prefill.ts";
 import { type ResumeWait, waitToResume } from "./resume-wait.ts";
 import type { RuntimeView } from "./runtime-view.ts";
-import { ask, judge, type Opened, openUpstream } from "./upstream.ts";
+import { ask, judge, openUpstream } from "./upstream.ts";
 import type { Place, Verdict } from "./way.ts";
 
 type Going = Extract<Continuation, { readonly kind: "go" }>;

@@ -3,14 +3,10 @@ import { type SynapticError, wrapError } from "../core/errors.ts";
 import { readBytes } from "./bytes.ts";
 import type { Call } from "./call.ts";
 import type { Asked } from "./exchange.ts";
+
+import { type ChunkReader, type Opened, readerOf } from "./incoming.ts";
 import type { RuntimeView } from "./runtime-view.ts";
 import type { Place, Verdict } from "./way.ts";
-
-export interface Opened {
-  readonly place: Place;
-  /** Its status is a good one. */
-  readonly response: Response;
-}
 
 export interface OpenOptions {
   /** The longest wait for each place, in ms, and what it ends with; a stream waits as long as it takes. */
@@ -25,7 +21,7 @@ export interface OpenOptions {
 
 const MAX_REFUSAL_BYTES = 1024 ** 2;
 
-/** Waits for a place, then for its headers. A place that fails before its first byte is changed for another one, as long as
+/** Waits for a place, then for its headers, and for the first bytes of a stream. A place that fails before its first byte is changed for another one, as long as
  *  there is one: the client need not know. */
 export async function openUpstream(view: RuntimeView, call: Call, options: OpenOptions = {}): Promise<Opened> {
   let failed = options.failed ?? null;
@@ -35,7 +31,8 @@ export async function openUpstream(view: RuntimeView, call: Call, options: OpenO
     call.watch(free);
     try {
       const place = options.ask ? { ...free, asked: await options.ask(free) } : free;
-      return { place, response: await ask(view, call, place) };
+      const response = await ask(view, call, place);
+      return call.request.stream ? { place, response, reader: await begun(response) } : { place, response };
     } catch (thrown) {
       call.unwatch();
       const { error, outcome, elsewhere } = await judge(call, free, thrown);
@@ -44,6 +41,21 @@ export async function openUpstream(view: RuntimeView, call: Call, options: OpenO
       failed = error;
     }
   }
+}
+
+/** A stream that has begun: whoever breaks off before that can still be changed for another one. */
+async function begun(response: Response): Promise<ChunkReader> {
+  const reader = readerOf(response);
+  const first = await reader.read();
+  let isFirst = true;
+  return {
+    read() {
+      if (!isFirst) return reader.read();
+      isFirst = false;
+      return Promise.resolve(first);
+    },
+    cancel: () => reader.cancel(),
+  };
 }
 
 async function take({ ports }: RuntimeView, call: Call, { hold, waiting, failed }: OpenOptions): Promise<Place | null> {
