@@ -143,8 +143,14 @@ const listenSchema = z
     {
       host: listenHostSchema.optional().describe("127.0.0.1 when left out; beyond loopback a key is needed."),
       port: portSchema.optional().describe("11400 when left out."),
+      hosts: z
+        .array(listenHostSchema, { error: "a list of host names" })
+        .optional()
+        .describe(
+          "Names by which clients call it on loopback, such as that of a proxy in front; localhost and host.docker.internal are taken always.",
+        ),
     },
-    { error: "an object with host and port" },
+    { error: "an object with host, port and hosts" },
   )
   .describe("Where clients reach synaptic; 127.0.0.1:11400 when left out.");
 

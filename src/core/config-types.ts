@@ -105,7 +105,12 @@ export interface QueueConfig {
 export interface Config {
   /** Absolute; null when there is none and the defaults stand. */
   readonly file: string | null;
-  readonly listen: { readonly host: string; readonly port: number };
+  readonly listen: {
+    readonly host: string;
+    readonly port: number;
+    /** Names beside those of this machine that clients may call it by. */
+    readonly hosts?: readonly string[];
+  };
   readonly sharding: boolean;
   readonly pool: boolean;
   /** Those to use: excluded ones are left out. */

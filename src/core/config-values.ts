@@ -58,7 +58,8 @@ export function resolveListen(ledger: Ledger, { input, own }: ValueContext): Con
     ],
     fallback: 11_400,
   });
-  return { host, port };
+  const hosts = own.listen?.hosts?.map((name) => name.toLowerCase()) ?? [];
+  return { host, port, ...(hosts.length > 0 && { hosts }) };
 }
 
 export interface ContextSetting {

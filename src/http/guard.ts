@@ -56,20 +56,30 @@ export function requireLocalHost({ listen }: Config): MiddlewareHandler {
   if (!isLoopback(listen.host)) return (_, next) => next();
   return async (context, next) => {
     const host = context.req.header("host") ?? "localhost";
-    if (!isLocalName(host)) {
+    if (!isLocalName(host) && !(listen.hosts ?? []).includes(nameOf(host))) {
       throw new SynapticError(
         "forbidden",
         `Cannot answer for the host '${host}': this synaptic serves this machine only`,
-        { hint: "listen on another address (synaptic.listen.host) to be reached by name" },
+        { hint: "add the name to synaptic.listen.hosts, or listen on another address (synaptic.listen.host)" },
       );
     }
     await next();
   };
 }
 
+/** How containers call the machine that they run on: no name that anybody else could own. */
+const DOCKER_HOST = "host.docker.internal";
+
 function isLocalName(host: string): boolean {
-  const name = host.replace(/:\d+$/, "").replace(/^\[(.*)\]$/, "$1");
-  return name === "0.0.0.0" || isLoopback(name);
+  const name = nameOf(host);
+  return name === "0.0.0.0" || name === DOCKER_HOST || isLoopback(name);
+}
+
+function nameOf(host: string): string {
+  return host
+    .replace(/:\d+$/, "")
+    .replace(/^\[(.*)\]$/, "$1")
+    .toLowerCase();
 }
 
 /** A web page of somebody else's may not ask, not even without reading the answer: a model would be loaded for it. */

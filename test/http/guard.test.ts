@@ -76,12 +76,17 @@ test("without keys any key is taken", async () => {
 });
 
 describe("on loopback", () => {
-  test.each(["localhost", "127.0.0.1:11400", "[::1]:11400", "LOCALHOST:1", "127.9.9.9", "0.0.0.0:11400"])(
-    "the host %s is this machine",
-    async (host) => {
-      expect((await setStage(recite).request("/v1/models", { headers: { host } })).status).toBe(200);
-    },
-  );
+  test.each([
+    "localhost",
+    "127.0.0.1:11400",
+    "[::1]:11400",
+    "LOCALHOST:1",
+    "127.9.9.9",
+    "0.0.0.0:11400",
+    "host.docker.internal:11400",
+  ])("the host %s is this machine", async (host) => {
+    expect((await setStage(recite).request("/v1/models", { headers: { host } })).status).toBe(200);
+  });
 
   test.each(["evil.example", "evil.example:11400", "localhost.evil.example", "127.0.0.1.evil.example", "192.168.1.2"])(
     "the host %s is a foreign name for this machine: 403",
@@ -93,6 +98,13 @@ describe("on loopback", () => {
       }
     },
   );
+
+  test("a name that the config gives it is its own, in any case", async () => {
+    const { request } = setStage(recite, { own: { listen: { hosts: ["Llm.Example"] } } });
+    expect((await request("/v1/models", { headers: { host: "llm.example" } })).status).toBe(200);
+    expect((await request("/v1/models", { headers: { host: "LLM.example:443" } })).status).toBe(200);
+    expect((await request("/v1/models", { headers: { host: "x.llm.example" } })).status).toBe(403);
+  });
 
   test("also when it is IPv6's", async () => {
     const { request } = setStage(recite, { config: { listen: { host: "::1", port: 1 } } });
