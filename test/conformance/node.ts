@@ -78,17 +78,17 @@ export function nodeChecks(): void {
 
     test("refuses as Ollama does", async () => {
       for (const [work, status, words] of [
-        [client.chat({ model: "nothing", messages: ASK }), 404, "model 'nothing' not found"],
-        [client.show({ model: "nothing" }), 404, "model 'nothing' not found"],
-        [client.copy({ source: "nothing", destination: "x" }), 404, 'model "nothing" not found'],
-        [client.delete({ model: "nothing" }), 404, "model 'nothing' not found"],
-        [client.pull({ model: "missing" }), 500, "pull model manifest: file does not exist"],
-        [client.chat({ model: TALE.name, messages: ASK, tools: [WEATHER] }), 400, "does not support tools"],
-        [client.chat({ model: TALE.name, messages: ASK, think: true }), 400, "does not support thinking"],
-        [client.chat({ model: VECTORS.name, messages: ASK }), 400, "does not support chat"],
-        [client.embed({ model: TALE.name, input: "hi" }), 400, "does not support embeddings"],
+        [() => client.chat({ model: "nothing", messages: ASK }), 404, "model 'nothing' not found"],
+        [() => client.show({ model: "nothing" }), 404, "model 'nothing' not found"],
+        [() => client.copy({ source: "nothing", destination: "x" }), 404, 'model "nothing" not found'],
+        [() => client.delete({ model: "nothing" }), 404, "model 'nothing' not found"],
+        [() => client.pull({ model: "missing" }), 500, "pull model manifest: file does not exist"],
+        [() => client.chat({ model: TALE.name, messages: ASK, tools: [WEATHER] }), 400, "does not support tools"],
+        [() => client.chat({ model: TALE.name, messages: ASK, think: true }), 400, "does not support thinking"],
+        [() => client.chat({ model: VECTORS.name, messages: ASK }), 400, "does not support chat"],
+        [() => client.embed({ model: TALE.name, input: "hi" }), 400, "does not support embeddings"],
       ] as const) {
-        expect(await failureOf(work)).toMatchObject({ status_code: status, message: expect.stringContaining(words) });
+        expect(await failureOf(work())).toMatchObject({ status_code: status, message: expect.stringContaining(words) });
       }
       const cut = { model: TALE.name, messages: [{ role: "user", content: "w ".repeat(5_000) }] };
       expect((await client.chat(cut)).message.content).toBe(TALE_TEXT);
