@@ -68,7 +68,9 @@ class ResumedEvents {
   /** Null for an event that tells the client nothing new. */
   #rewrite(event: JsonObject, choice: unknown): JsonObject | null {
     this.#head ??= { id: event.id, created: event.created, model: event.model };
-    const named = { ...event, ...this.#head, ...(isObject(event.usage) && { usage: this.#wholeUsage(event.usage) }) };
+    const usage = isObject(event.usage) && { usage: this.#wholeUsage(event.usage) };
+    // Timings are of the rest alone, and who finds both counts by them: `usage` is what tells of the whole answer.
+    const named = { ...event, ...this.#head, ...usage, timings: undefined };
     if (choice === undefined) return isObject(event.usage) ? named : null;
     // It had ended: only the count of its tokens was missing.
     if (this.#options.said.finish !== null || !isObject(choice)) return null;

@@ -42,6 +42,7 @@ export function streamOf({ tokens, promptTokens }: Reciter, { dialect, fields }:
     total_tokens: promptTokens + at + count,
     prompt_tokens_details: { cached_tokens: promptTokens + at - 1 },
   };
+  const timings = { cache_n: promptTokens + at - 1, prompt_n: 1, prompt_ms: 1, predicted_n: count, predicted_ms: 1 };
   const chunk = (choice: object, more: object = {}) =>
     event({ choices: [{ finish_reason: null, index: 0, ...choice }], ...base, object: "x", ...more });
   if (!isChat) {
@@ -56,7 +57,7 @@ export function streamOf({ tokens, promptTokens }: Reciter, { dialect, fields }:
     chunk({ delta: { role: "assistant", content: null } }),
     ...words,
     chunk({ delta: {}, finish_reason: finish }),
-    ...(wants ? [event({ choices: [], ...base, object: "x", usage, timings: {} })] : []),
+    ...(wants ? [event({ choices: [], ...base, object: "x", usage, timings })] : []),
     DONE,
   ].join("");
 }

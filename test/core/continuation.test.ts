@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { continuationOf, nextBody, type Resumable, whyNotResumable } from "../../src/core/continuation.ts";
 import { createResumedStream } from "../../src/core/continuation-stream.ts";
+import { readOpenAiChunk } from "../../src/core/translate/openai-chunk.ts";
 import { chatChunk, DONE, event } from "../fakes/llama-answers.ts";
 import streams from "../fixtures/llama-streams.json";
 import { createRandom } from "../fixtures/random.ts";
@@ -48,6 +49,21 @@ describe.each(KINDS)("%s", (_, reciter, request) => {
       expect(hearAll(play(reciter, request, cuts))).toEqual(whole);
     }
   });
+});
+
+test("a stream that broke counts its tokens as one answer for the translators too, who look at timings first", () => {
+  const reciter = { tokens: TEXT, promptTokens: 9 };
+  const unbroken = streamOf(reciter, WITH_USAGE);
+  const counts = (stream: string) => {
+    const blocks = stream.split("\n\n").filter((block) => block.startsWith("data: {"));
+    const events = blocks.flatMap((block) => readOpenAiChunk(JSON.parse(block.slice("data:".length))) ?? []);
+    return events.flatMap((event) =>
+      event.tag === "counts" ? [[event.counts.promptTokens, event.counts.answerTokens]] : [],
+    );
+  };
+  expect(counts(unbroken)).toEqual([[9, TEXT.length + 1]]);
+  const half = Math.floor(bytes(unbroken).length / 2);
+  expect(counts(play(reciter, WITH_USAGE, [half]))).toEqual(counts(unbroken));
 });
 
 describe("a recorded stream", () => {
