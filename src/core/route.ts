@@ -104,6 +104,8 @@ function refuse({ nodes, shard, pool, sharding, wish }: RouteInput, model: strin
     const { code, message, hint = "see `synaptic explain`" } = shard.error;
     return refused(new SynapticError(code, `${message}; ${small}`, { hint }));
   }
+  const unmet = unmetWish({ nodes, shard, wish, pool, sharding }, model);
+  if (unmet) return refused(unmet);
   if (nodes.length > 0 && pool) {
     return refused(
       new SynapticError("does_not_fit", `Cannot run ${model} on any one node: ${small}`, {
@@ -117,6 +119,21 @@ function refuse({ nodes, shard, pool, sharding, wish }: RouteInput, model: strin
       hint: `set ${off} to true in the config`,
     }),
   );
+}
+
+/** The owner named one way, and what that needs is missing; null when a switch stands in it, or none was named. */
+function unmetWish({ nodes, shard, wish, pool, sharding }: Omit<RouteInput, "model">, model: string) {
+  if (wish === "pool" && pool && nodes.length === 0) {
+    return new SynapticError("no_backends", `Cannot run ${model}: its route is pool, and no node that answers has it`, {
+      hint: "pull it to a node, or take `route` out of its settings",
+    });
+  }
+  if (wish === "shard" && sharding && shard === null) {
+    return new SynapticError("does_not_fit", `Cannot run ${model}: its route is shard, and no file of it is here`, {
+      hint: "have its file on the head node too (`ollama pull` there), or take `route` out of its settings",
+    });
+  }
+  return null;
 }
 
 function alternativesOf(input: RouteInput, decision: RouteDecision): readonly Alternative[] {

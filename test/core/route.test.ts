@@ -63,6 +63,19 @@ describe("routeRequest()", () => {
     expect(route({ wish: "shard", nodes: [node("fast")], shard: REFUSED })).toMatchObject({ kind: "refused" });
   });
 
+  test("says what the way needs that the config names, and blames no switch that is on", () => {
+    const pool = route({ wish: "pool", shard: READY });
+    expect(pool.kind === "refused" && [pool.error.code, pool.reason]).toEqual([
+      "no_backends",
+      "Cannot run m: its route is pool, and no node that answers has it",
+    ]);
+    const shard = route({ wish: "shard", nodes: [node("fast")] });
+    expect(shard.kind === "refused" && [shard.error.code, shard.reason]).toEqual([
+      "does_not_fit",
+      "Cannot run m: its route is shard, and no file of it is here",
+    ]);
+  });
+
   test("uses neither pool nor shards where they are switched off, and says which switch", () => {
     expect(route({ pool: false, nodes: [node("fast")], shard: LOADABLE })).toMatchObject({ kind: "shard" });
     expect(route({ sharding: false, nodes: [node("slow")], shard: READY })).toMatchObject({ kind: "pool" });
