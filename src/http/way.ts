@@ -184,7 +184,12 @@ function nodePlace(grant: NodeGrant, asked: Asked): Place {
 const FAULTS: ReadonlySet<SynapticError["code"]> = new Set(["upstream_error", "upstream_timeout", "does_not_fit"]);
 
 function broken(error: unknown, url?: string): SynapticError {
-  return wrapError("upstream_error", url ? `The connection to ${url} broke` : "The model's connection broke", error);
+  const action = url ? `The connection to ${url} broke` : "The model's connection broke";
+  // Bun's own words are advice to whoever wrote the request; its code says what happened.
+  const code = error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
+  return code === ""
+    ? wrapError("upstream_error", action, error)
+    : new SynapticError("upstream_error", `${action} (${code})`, { cause: error });
 }
 
 function allFailing(model: string): SynapticError {

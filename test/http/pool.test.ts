@@ -75,6 +75,8 @@ describe("chat completions on a node", () => {
     );
     heard.resolve();
     expect(error).toMatchObject({ code: "upstream_error" });
+    // What happened, in a word, and none of Bun's advice to whoever wrote a request.
+    expect(String(error)).toMatch(/The connection to http:\/\/127\.0\.0\.1:\d+ broke \(\w+\)$/);
     expect(text).toBe("All is");
   });
 
