@@ -20,9 +20,10 @@ export function viewBackend(endpoint: Endpoint, health: Health, address: Endpoin
   });
 }
 
-/** Whether two views differ in what people wait for: state, reason or lease, but not the round-trip time of each probe. */
-export function isNews(before: BackendSnapshot, after: BackendSnapshot): boolean {
-  return before.state !== after.state || before.reason !== after.reason || before.lease !== after.lease;
+/** Whether two views would differ in what people wait for: state, reason or lease, but not the round-trip time of each
+ *  probe. */
+export function isNews(before: Health, after: Health): boolean {
+  return before.tag !== after.tag || reasonOf(before) !== reasonOf(after) || holderOf(before) !== holderOf(after);
 }
 
 /** Those that somebody else holds: to ask one costs a whole time-out, and it is seldom free. */

@@ -49,7 +49,8 @@ interface Entry {
   address: Endpoint | null;
   probing: Promise<void> | null;
   cancelNext: () => void;
-  view: BackendSnapshot;
+  /** Null when it has changed since somebody looked. */
+  view: BackendSnapshot | null;
   readonly announce: BackendAnnouncer;
 }
 
@@ -67,6 +68,8 @@ export class Monitor {
   readonly #first = Promise.withResolvers<void>();
   readonly #listeners = new Set<BackendListener>();
   readonly #leases = new Set<Lease>();
+  /** By resolved address. */
+  readonly #owners = new Map<Endpoint, Entry>();
   #engine: EngineProtocol | null = null;
   /** Null when something has changed since: with many backends each probe changes something, and few look. */
   #snapshot: readonly BackendSnapshot[] | null = null;
@@ -137,12 +140,12 @@ export class Monitor {
 
   /** To be called when more, or something else, is known of the backends' speeds. */
   showSpeeds(): void {
-    for (const entry of this.#entries.values()) entry.view = this.#view(entry);
+    for (const entry of this.#entries.values()) entry.view = null;
     this.#snapshot = null;
   }
 
   snapshot(): readonly BackendSnapshot[] {
-    this.#snapshot ??= Object.freeze([...this.#entries.values()].map((entry) => entry.view));
+    this.#snapshot ??= Object.freeze([...this.#entries.values()].map((entry) => this.#view(entry)));
     return this.#snapshot;
   }
 
@@ -185,9 +188,10 @@ export class Monitor {
 
   /** Two entries may lead to one rpc-server, which serves one connection: the first to get there keeps it. */
   #claim(entry: Entry, address: Endpoint): Endpoint {
-    for (const other of this.#entries.values()) {
-      if (other !== entry && other.address === address) return other.endpoint;
-    }
+    const owner = this.#owners.get(address);
+    if (owner && owner !== entry) return owner.endpoint;
+    if (entry.address !== null && entry.address !== address) this.#owners.delete(entry.address);
+    this.#owners.set(address, entry);
     entry.address = address;
     return entry.endpoint;
   }
@@ -199,18 +203,20 @@ export class Monitor {
 
   #write(entry: Entry, health: Health): void {
     if (health === entry.health) return;
-    const before = entry.view;
+    const before = entry.health;
     entry.health = health;
-    entry.view = this.#view(entry);
+    entry.view = null;
     this.#snapshot = null;
     entry.announce(health, this.#engine);
-    if (isNews(before, entry.view)) for (const listener of this.#listeners) listener(this.snapshot());
+    if (isNews(before, health)) for (const listener of this.#listeners) listener(this.snapshot());
   }
 
-  #view({ endpoint, health, address }: Entry): BackendSnapshot {
-    const view = viewBackend(endpoint, health, address);
+  #view(entry: Entry): BackendSnapshot {
+    if (entry.view) return entry.view;
+    const view = viewBackend(entry.endpoint, entry.health, entry.address);
     const speed = view.devices.length > 0 ? this.#options.speedOf?.(view) : null;
-    return speed ? Object.freeze({ ...view, speed }) : view;
+    entry.view = speed ? Object.freeze({ ...view, speed }) : view;
+    return entry.view;
   }
 
   #rules(entry: Entry): HealthRules {
@@ -227,9 +233,8 @@ export class Monitor {
 
 function newEntry(endpoint: Endpoint, { clock, log }: MonitorPorts): Entry {
   const health = unknownHealth(clock.now());
-  const view = viewBackend(endpoint, health, null);
   const announce = createAnnouncer(log, endpoint);
-  return { endpoint, health, address: null, probing: null, cancelNext: () => {}, view, announce };
+  return { endpoint, health, address: null, probing: null, cancelNext: () => {}, view: null, announce };
 }
 
 function leased(entry: Entry, holder: string, nowMs: number): Health {

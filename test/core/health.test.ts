@@ -208,6 +208,7 @@ test("viewBackend() shows health as the read model has it, and isNews() overlook
     devices: [{ index: 0, kind: "cpu", freeBytes: 1, totalBytes: 1 }],
     lease: "tiny",
   });
-  expect(isNews(view, { ...view, rttMs: 2 })).toBe(false);
-  expect(isNews(view, { ...view, state: "down" })).toBe(true);
+  const leased = leasedHealth();
+  expect(isNews(leased, { ...leased, seen: leased.seen && { ...leased.seen, rttMs: 2 } })).toBe(false);
+  expect(isNews(leased, applyLoss(leased, "gone", 300))).toBe(true);
 });
